@@ -58,8 +58,8 @@ func TestTricklingUploadsOfOneTokenHoldUpNoOther(t *testing.T) {
 		<-began
 	}
 	colleague := w.Member(t, "ann", "team", lateen.Developer)
-	stranger := w.tokens["stranger"]
-	for name, token := range map[string]string{"another team": stranger, "another token": colleague} {
+	nonmember := w.tokens["nonmember"]
+	for name, token := range map[string]string{"another team": nonmember, "another token": colleague} {
 		if status := w.uploadAs(t, token, sha, "hello"); status != http.StatusOK {
 			t.Errorf("an upload of %s: %d", name, status)
 		}

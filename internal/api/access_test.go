@@ -177,7 +177,7 @@ func TestTokensHaveScopesAndExpire(t *testing.T) {
 		{"owner", "POST", "/v3/user/tokens", `{"name":"a","scope":"project"}`, 400, `{"error":{"code":"token_settings_invalid"}}`},
 		{"owner", "POST", "/v3/user/tokens", `{"name":"a","scope":"metrics","projectId":"shop"}`, 400, `{"error":{"code":"token_settings_invalid"}}`},
 		{"owner", "POST", "/v3/user/tokens", `{"name":"a","projectId":"nowhere"}`, 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "POST", "/v3/user/tokens", `{"name":"a","projectId":"{project}"}`, 404, `{"error":{"code":"project_not_found"}}`},
+		{"nonmember", "POST", "/v3/user/tokens", `{"name":"a","projectId":"{project}"}`, 404, `{"error":{"code":"project_not_found"}}`},
 		{"owner", "POST", "/v3/user/tokens", `{"name":"a","expiresAt":1}`, 400, `{"error":{"code":"token_settings_invalid"}}`},
 		{"owner", "POST", "/v3/user/tokens", `{"name":"a","projectId":"shop"}`, 200, `{"token":{"scope":"project","projectId":"{project}"}}`},
 		{"owner", "POST", "/v3/user/tokens", fmt.Sprintf(`{"name":"b","scope":"deploy","expiresAt":%d}`, future), 200, fmt.Sprintf(`{"token":{"scope":"deploy","expiresAt":%d}}`, future)},

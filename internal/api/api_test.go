@@ -32,7 +32,7 @@ func newWorld(t *testing.T, change ...func(*control.Options)) *world {
 	s := apitest.New(t, change...)
 	w := &world{Server: s, tokens: map[string]string{
 		"owner": s.Token, "anonymous": "", "wrong": "ltn_" + strings.Repeat("x", 40),
-		"viewer": s.Member(t, "vic", "team", lateen.Viewer), "stranger": s.Member(t, "eve", "other", lateen.Owner),
+		"viewer": s.Member(t, "vic", "team", lateen.Viewer), "nonmember": s.Member(t, "eve", "other", lateen.Owner),
 	}}
 	var files []lateen.UploadFile
 	for name, content := range controltest.Files("preview") {

@@ -211,7 +211,7 @@ func TestTheAuditLogHoldsNoSecret(t *testing.T) {
 		{"viewer", "GET", "/v10/projects/shop/env?decrypt=true&target=preview", "", 200, `{"envs":[{"value":"","decrypted":false}]}`},
 		{"owner", "GET", "/v3/events?types=env.read", "", 200, `{"events":[{"type":"env.read","username":"owner","projectName":"shop","target":"NEW","principal":{"username":"owner"}}]}`},
 		{"viewer", "GET", "/v3/events", "", 403, `{"error":{"code":"role_too_low"}}`},
-		{"stranger", "GET", "/v3/events?teamId={team}", "", 404, ``},
+		{"nonmember", "GET", "/v3/events?teamId={team}", "", 404, ``},
 		{"owner", "GET", "/v3/events?cursor=x", "", 400, ``},
 	})
 	_, body := w.ask(t, "owner", "GET", "/v3/events?limit=100", "")

@@ -23,8 +23,8 @@ func TestTeamsAndMembers(t *testing.T) {
 		{"owner", "GET", "/v2/teams/acme", "", 404, ``},
 
 		{"viewer", "GET", "/v2/teams/team/members", "", 200, `{"members":[{"username":"owner","role":"OWNER"},{"username":"vic","role":"VIEWER"}],"emailInviteCodes":[]}`},
-		{"stranger", "GET", "/v2/teams/team/members", "", 404, `{"error":{"code":"team_not_found"}}`},
-		{"stranger", "POST", "/v2/teams/{team}/members", `{"email":"a@example.com"}`, 404, ``},
+		{"nonmember", "GET", "/v2/teams/team/members", "", 404, `{"error":{"code":"team_not_found"}}`},
+		{"nonmember", "POST", "/v2/teams/{team}/members", `{"email":"a@example.com"}`, 404, ``},
 		{"owner", "PATCH", "/v1/teams/team/members/vic", `{"role":"developer"}`, 200, `{"role":"DEVELOPER"}`},
 		{"owner", "PATCH", "/v1/teams/team/members/vic", `{"role":"king"}`, 400, `{"error":{"code":"role_invalid"}}`},
 		{"owner", "PATCH", "/v1/teams/team/members/eve", `{"role":"OWNER"}`, 404, `{"error":{"code":"member_not_found"}}`},
@@ -69,13 +69,13 @@ func TestAnInvitationIsAcceptedOnce(t *testing.T) {
 		{"bob", "GET", "/v9/projects/shop", "", 200, `{"name":"shop"}`},
 		{"bob", "DELETE", "/v9/projects/shop", "", 403, `{"error":{"code":"role_too_low"}}`},
 		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{secret}"}`, 404, `{"error":{"code":"invitation_invalid"}}`},
-		{"stranger", "POST", "/v1/invitations/join", `{"invitation":"{secret}"}`, 404, `{"error":{"code":"invitation_invalid"}}`},
+		{"nonmember", "POST", "/v1/invitations/join", `{"invitation":"{secret}"}`, 404, `{"error":{"code":"invitation_invalid"}}`},
 		{"anonymous", "POST", "/v1/invitations/join", `{"invitation":"{third}"}`, 403, `{"error":{"code":"missing_token"}}`},
 		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{second}","username":"vic"}`, 409, `{"error":{"code":"user_taken"}}`},
 		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{second}","username":"a b"}`, 400, `{"error":{"code":"username_invalid"}}`},
 		{"anonymous", "POST", "/v1/invitations/accept", `{"invitation":"{second}"}`, 200, `{"user":{"username":"bob-smith-2"},"team":{"membership":{"role":"DEVELOPER"}}}`},
-		{"stranger", "POST", "/v1/invitations/join", `{"invitation":"{third}"}`, 200, `{"slug":"team","membership":{"role":"OWNER"}}`},
-		{"stranger", "GET", "/v9/projects/shop?slug=team", "", 200, ``},
+		{"nonmember", "POST", "/v1/invitations/join", `{"invitation":"{third}"}`, 200, `{"slug":"team","membership":{"role":"OWNER"}}`},
+		{"nonmember", "GET", "/v9/projects/shop?slug=team", "", 200, ``},
 		{"owner", "POST", "/v2/teams/team/members", `{"email":"nonsense"}`, 400, `{"error":{"code":"email_invalid"}}`},
 	})
 }

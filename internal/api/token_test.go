@@ -20,25 +20,25 @@ func TestAuthentication(t *testing.T) {
 		{"wrong", "GET", "/v2/user", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
 		{"wrong", "GET", "/v9/projects", "", 403, `{"error":{"code":"invalid_token","invalidToken":true}}`},
 		{"wrong", "POST", "/v13/deployments", "not even JSON", 403, `{"error":{"code":"invalid_token"}}`},
-		{"stranger", "GET", "/v9/projects/{project}", "", 404, `{"error":{"code":"project_not_found","class":"not_found"}}`},
-		{"stranger", "GET", "/v9/projects/{project}?teamId={team}", "", 404, `{"error":{"code":"team_not_found"}}`},
-		{"stranger", "GET", "/v2/teams/{team}", "", 404, `{"error":{"code":"team_not_found"}}`},
-		{"stranger", "GET", "/v13/deployments/{deployment}", "", 404, `{"error":{"code":"deployment_not_found"}}`},
-		{"stranger", "GET", "/v13/deployments/shop.localhost", "", 404, `{"error":{"code":"deployment_not_found"}}`},
-		{"stranger", "GET", "/v3/now/deployments/{deployment}/events?follow=1&format=lines", "", 404, `{"error":{"code":"deployment_not_found"}}`},
-		{"stranger", "GET", "/v1/projects/{project}/deployments/{deployment}/runtime-logs", "", 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "GET", "/api/logs/request-logs?projectId={project}", "", 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "GET", "/v1/projects/{project}/logs?follow=1", "", 404, `{"error":{"code":"project_not_found"}}`},
-		{"stranger", "GET", "/v10/projects/{project}/env", "", 404, ``},
-		{"stranger", "GET", "/v3/env/pull/{project}/production", "", 404, ``},
-		{"stranger", "GET", "/v3/env/pull/{project}", "", 404, ``},
-		{"stranger", "DELETE", "/v9/projects/{project}", "", 404, ``},
-		{"stranger", "DELETE", "/now/deployments/{deployment}?hard=1", "", 404, ``},
-		{"stranger", "DELETE", "/now/aliases/shop.localhost", "", 404, ``},
-		{"stranger", "POST", "/v13/deployments", `{"deploymentId":"{deployment}","name":"shop"}`, 404, ``},
-		{"stranger", "POST", "/v10/projects/{project}/promote/{deployment}", `{}`, 404, ``},
-		{"stranger", "GET", "/v9/projects", "", 200, `{"projects":[]}`},
-		{"stranger", "GET", "/v6/deployments?projectId={project}", "", 200, `{"deployments":[]}`},
+		{"nonmember", "GET", "/v9/projects/{project}", "", 404, `{"error":{"code":"project_not_found","class":"not_found"}}`},
+		{"nonmember", "GET", "/v9/projects/{project}?teamId={team}", "", 404, `{"error":{"code":"team_not_found"}}`},
+		{"nonmember", "GET", "/v2/teams/{team}", "", 404, `{"error":{"code":"team_not_found"}}`},
+		{"nonmember", "GET", "/v13/deployments/{deployment}", "", 404, `{"error":{"code":"deployment_not_found"}}`},
+		{"nonmember", "GET", "/v13/deployments/shop.localhost", "", 404, `{"error":{"code":"deployment_not_found"}}`},
+		{"nonmember", "GET", "/v3/now/deployments/{deployment}/events?follow=1&format=lines", "", 404, `{"error":{"code":"deployment_not_found"}}`},
+		{"nonmember", "GET", "/v1/projects/{project}/deployments/{deployment}/runtime-logs", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"nonmember", "GET", "/api/logs/request-logs?projectId={project}", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"nonmember", "GET", "/v1/projects/{project}/logs?follow=1", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"nonmember", "GET", "/v10/projects/{project}/env", "", 404, ``},
+		{"nonmember", "GET", "/v3/env/pull/{project}/production", "", 404, ``},
+		{"nonmember", "GET", "/v3/env/pull/{project}", "", 404, ``},
+		{"nonmember", "DELETE", "/v9/projects/{project}", "", 404, ``},
+		{"nonmember", "DELETE", "/now/deployments/{deployment}?hard=1", "", 404, ``},
+		{"nonmember", "DELETE", "/now/aliases/shop.localhost", "", 404, ``},
+		{"nonmember", "POST", "/v13/deployments", `{"deploymentId":"{deployment}","name":"shop"}`, 404, ``},
+		{"nonmember", "POST", "/v10/projects/{project}/promote/{deployment}", `{}`, 404, ``},
+		{"nonmember", "GET", "/v9/projects", "", 200, `{"projects":[]}`},
+		{"nonmember", "GET", "/v6/deployments?projectId={project}", "", 200, `{"deployments":[]}`},
 		{"viewer", "DELETE", "/v9/projects/{project}", "", 403, `{"error":{"code":"role_too_low","class":"forbidden"}}`},
 		{"viewer", "POST", "/v2/files", "x", 403, `{"error":{"code":"role_too_low"}}`},
 		{"viewer", "GET", "/v3/env/pull/shop/production", "", 403, `{"error":{"code":"role_too_low"}}`},
@@ -80,7 +80,7 @@ func TestNoRouteShowsResourcesToUsersOutsideTheTeam(t *testing.T) {
 		}
 		for method := range methods {
 			asked++
-			if status, got := w.ask(t, "stranger", strings.ToUpper(method), path, body); status != http.StatusNotFound {
+			if status, got := w.ask(t, "nonmember", strings.ToUpper(method), path, body); status != http.StatusNotFound {
 				t.Errorf("%s %s: %d %.200s", method, path, status, got)
 			}
 		}

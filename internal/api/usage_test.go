@@ -48,8 +48,8 @@ func TestUsageIsSummedByHourAndByFunction(t *testing.T) {
 	w.rows(t, []row{
 		{"owner", "GET", platform, "", 200, `{"hours":[{"hour":18000000,"busy":{"time":0},"standby":{"time":9}}],"functions":[{"function":"blank","standby":{"time":9,"memory":99,"cpu":3}}]}`},
 		{"viewer", "GET", platform, "", 403, `{"error":{"code":"role_too_low"}}`},
-		{"stranger", "GET", platform, "", 403, ``},
-		{"stranger", "GET", "/v1/projects/{project}/usage", "", 404, `{"error":{"code":"project_not_found"}}`},
+		{"nonmember", "GET", platform, "", 403, ``},
+		{"nonmember", "GET", "/v1/projects/{project}/usage", "", 404, `{"error":{"code":"project_not_found"}}`},
 		{"owner", "GET", "/v1/projects/nothing/usage", "", 404, ``},
 	})
 }

@@ -22,9 +22,9 @@ type Idle struct {
 
 // IdleState describes an instance without requests.
 type IdleState struct {
-	Quiet time.Time // end of the last background work, as far as known
-	Busy  bool      // there is background work now
-	Until time.Time // end of the time for which it is kept
+	BusyUntil time.Time // end of the last background work, as far as known
+	Busy      bool      // there is background work now
+	Until     time.Time // end of the time for which it is kept
 
 	Frozen, Reclaimed        bool
 	Unfreezable, Unreclaimed bool      // the engine does not support the step
@@ -36,7 +36,7 @@ type IdleState struct {
 func (p Idle) Next(r IdleState, now time.Time) (Step, time.Time) {
 	setDefault(&p.Freeze, 300*time.Millisecond)
 	setDefault(&p.Reclaim, 5*time.Second)
-	freeze, reclaim := r.Quiet.Add(p.Freeze), r.At.Add(p.Reclaim)
+	freeze, reclaim := r.BusyUntil.Add(p.Freeze), r.At.Add(p.Reclaim)
 	switch {
 	case r.Busy:
 		return StepNone, now.Add(p.Freeze)

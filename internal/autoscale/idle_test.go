@@ -11,14 +11,14 @@ import (
 // the beginning.
 func simulateIdle(p autoscale.Idle, r autoscale.IdleState, busyFor time.Duration) map[autoscale.Step]time.Duration {
 	begin := time.Unix(1000, 0)
-	r.Quiet, r.At = begin, begin
+	r.BusyUntil, r.At = begin, begin
 	r.Until = begin.Add(time.Minute)
 	went := map[autoscale.Step]time.Duration{}
 	now := begin
 	for range 1000 {
 		r.Busy = now.Sub(begin) < busyFor
 		if r.Busy {
-			r.Quiet = now
+			r.BusyUntil = now
 		}
 		step, at := p.Next(r, now)
 		if step != autoscale.StepNone {

@@ -62,7 +62,7 @@ func TestMissingInstancesGrowWithDemandAndShrinkWithSupply(t *testing.T) {
 		more("ready", func(d *autoscale.Demand) { d.Ready++ }, -1)
 		more("starting", func(d *autoscale.Demand) { d.Starting++ }, -1)
 		more("room", func(d *autoscale.Demand) { d.Limit++ }, -1)
-		more("patience", func(d *autoscale.Demand) { d.Start *= 2 }, -1)
+		more("a long start", func(d *autoscale.Demand) { d.Start *= 2 }, -1)
 		more("bound", func(d *autoscale.Demand) { d.Max++ }, 1)
 		if d.Service > 0 {
 			more("work", func(d *autoscale.Demand) { d.Service *= 2 }, 1)

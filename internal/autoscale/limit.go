@@ -7,11 +7,11 @@ import (
 
 // The initial limit, and the parameters of its changes.
 const (
-	limitAtFirst  = 16
-	limitWindow   = 50 * time.Millisecond // shortest window of requests that are judged together
-	limitSamples  = 16                    // minimum number of requests in a window
-	limitPatience = time.Second           // time after which a window with fewer requests is judged, too
-	saturated     = 0.9                   // CPUs
+	limitAtFirst = 16
+	limitWindow  = 50 * time.Millisecond // shortest window of requests that are judged together
+	limitSamples = 16                    // minimum number of requests in a window
+	limitAge     = time.Second           // time after which a window with fewer requests is judged, too
+	saturated    = 0.9                   // CPUs
 
 	// bearable is the minimum of the additional time that a request may take because
 	// of concurrent requests, even if alone it takes less than that.
@@ -87,7 +87,7 @@ func (l *Limit) Observe(a Answered, ceiling int) {
 	if a.Hindered && a.CPU > 0 {
 		l.cpu = float32(a.CPU.Seconds())
 	}
-	if age := time.Duration(now - l.from); age < limitWindow || l.samples < limitSamples && age < limitPatience {
+	if age := time.Duration(now - l.from); age < limitWindow || l.samples < limitSamples && age < limitAge {
 		return
 	}
 	l.judge(l.took/float64(l.samples), l.concurrency/float64(l.samples), float64(max(1, ceiling)))
@@ -107,32 +107,32 @@ func (l *Limit) Delayed(ticks float64, late time.Duration) {
 func (l *Limit) allowed() float64 { return l.alone + max(l.alone, bearable.Seconds()) }
 
 // judge updates the limit from the averages of a window.
-func (l *Limit) judge(took, crowd, ceiling float64) {
+func (l *Limit) judge(took, concurrency, ceiling float64) {
 	if l.now == 0 {
 		l.now = min(limitAtFirst, ceiling)
 	}
 	if l.alone == 0 {
 		l.alone = took
 		if l.load >= saturated {
-			l.alone = took / crowd // they ran one after the other
+			l.alone = took / concurrency // they ran one after the other
 		}
 	}
 	allowed := l.allowed()
-	strain := took / allowed
+	ratio := took / allowed
 	if l.ticks > 0 {
-		if late := float64(l.late/l.ticks) / bearableDelay.Seconds(); late > strain {
-			strain, allowed = late, bearableDelay.Seconds()
+		if late := float64(l.late/l.ticks) / bearableDelay.Seconds(); late > ratio {
+			ratio, allowed = late, bearableDelay.Seconds()
 		}
 	}
 	switch {
-	case strain > 1 && crowd >= 1.5:
+	case ratio > 1 && concurrency >= 1.5:
 		least := 0.0
 		if l.cpu > 0 {
 			least = allowed / float64(l.cpu) // fewer concurrent requests cannot take that long because of each other
 		}
-		lower := min(l.now, math.Ceil(crowd)) * max(0.5, min(0.9, 1/strain))
+		lower := min(l.now, math.Ceil(concurrency)) * max(0.5, min(0.9, 1/ratio))
 		l.now = max(1, lower, min(l.now, least))
-	case strain <= 1 && l.full:
+	case ratio <= 1 && l.full:
 		l.now = min(ceiling, l.now+max(1, l.now/4))
 	}
 }

@@ -23,9 +23,9 @@ func crashBody(n int) string {
 
 func crashKey(n int) cache.Key { return cache.NewKey("dpl_"+strconv.Itoa(n%3), strconv.Itoa(n)) }
 
-// TestCrashingProcess is not a test but the process that another test kills. It
+// TestStepsOfTheKilledProcess is not a test but the process that another test kills. It
 // stores entries, invalidates tags and prints the completed steps.
-func TestCrashingProcess(t *testing.T) {
+func TestStepsOfTheKilledProcess(t *testing.T) {
 	dir := os.Getenv(crashDir)
 	if dir == "" {
 		t.Skip("run by TestAKilledProcessLosesNoReportedStep")
@@ -81,7 +81,7 @@ func TestAKilledProcessLosesNoReportedStep(t *testing.T) {
 // and returns the last entry that it printed.
 func crash(t *testing.T, dir string, after time.Duration) (last int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashingProcess$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestStepsOfTheKilledProcess$", "-test.v")
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -38,19 +38,19 @@ func (p *printed) String() string {
 	return p.text.String()
 }
 
-// patience bounds waits: a machine may be busy with other tests.
-const patience = 5 * time.Minute
+// waitLimit bounds waits: a machine may be busy with other tests.
+const waitLimit = 5 * time.Minute
 
 // eventually waits for an effect of a goroutine.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.After(patience); !is(); {
+	for deadline := time.After(waitLimit); !is(); {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", waitLimit, what)
 		}
 	}
 }

@@ -168,7 +168,7 @@ func (p *platform) settle(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(waitLimit); ; {
 		kept, _, err := p.logs.Query(p.ctx, observe.Query{Limit: 1000})
 		ts.Check(err)
 		if len(slices.DeleteFunc(kept, func(e observe.Entry) bool { return e.Method == "" })) >= want {
@@ -177,7 +177,7 @@ func (p *platform) settle(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			ts.Fatalf("%+v in the log after %v, want %d", p.logs.Stats(), patience, want)
+			ts.Fatalf("%+v in the log after %v, want %d", p.logs.Stats(), waitLimit, want)
 		}
 	}
 }

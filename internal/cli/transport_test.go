@@ -20,7 +20,7 @@ func TestNamesBelowLocalhostAreThisMachine(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		server := &http.Server{ReadHeaderTimeout: waitLimit, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"user":{}}`)
 		})}
 		go func() { _ = server.Serve(listener) }()

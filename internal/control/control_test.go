@@ -171,7 +171,7 @@ func TestASecondBootstrapCreatesNothing(t *testing.T) {
 
 func TestAuthenticate(t *testing.T) {
 	c := newTester(t)
-	stranger := c.Member(t, "eve", "other", lateen.Owner)
+	nonmember := c.Member(t, "eve", "other", lateen.Owner)
 	for _, tt := range []struct {
 		name, token, team string
 		want              error
@@ -180,8 +180,8 @@ func TestAuthenticate(t *testing.T) {
 		{"an unknown token", "ltn_" + strings.Repeat("a", 40), "", lateen.ErrTokenInvalid},
 		{"the hash of a token", hex.EncodeToString(make([]byte, 32)), "", lateen.ErrTokenInvalid},
 		{"a missing team", c.Token, "nowhere", lateen.ErrTeamNotFound},
-		{"a team of other users", stranger, "team", lateen.ErrTeamNotFound},
-		{"their own team", stranger, "other", nil},
+		{"a team of other users", nonmember, "team", lateen.ErrTeamNotFound},
+		{"their own team", nonmember, "other", nil},
 		{"no team", c.Token, "", nil},
 	} {
 		_, err := c.Authenticate(t.Context(), tt.token, tt.team)
@@ -288,7 +288,7 @@ func TestUsersOutsideATeamGetNotFoundErrors(t *testing.T) {
 		}
 	}
 	if len(c.Traffic.Hosts()) != len(before) {
-		t.Error("a stranger moved hosts")
+		t.Error("a nonmember moved hosts")
 	}
 }
 

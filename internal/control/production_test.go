@@ -369,7 +369,7 @@ func TestAliasesRefuseForeignHosts(t *testing.T) {
 		}
 	}
 	if _, _, err := theirs.SetAlias(eve, string(rival.ID), "www.shop.example.co.uk", ""); !errors.Is(err, lateen.ErrAliasTaken) {
-		t.Errorf("a stranger took an alias: %v", err)
+		t.Errorf("a nonmember took an alias: %v", err)
 	}
 	c.leads("www.shop.example.co.uk", d)
 	theirs.leads("rival.localhost", rival)

@@ -15,9 +15,9 @@ import (
 	"github.com/lateen-dev/lateen/test/wasm"
 )
 
-// TestTheDaemonEndsWhileAModuleBurnsTheProcessor stops a daemon while a module
+// TestTheDaemonEndsWhileAModuleWritesRepeatedly stops a daemon while a module
 // writes 8 MiB of line ends to standard error in one call, repeatedly.
-func TestTheDaemonEndsWhileAModuleBurnsTheProcessor(t *testing.T) {
+func TestTheDaemonEndsWhileAModuleWritesRepeatedly(t *testing.T) {
 	c := settings(t)
 	c.Data, c.DrainTimeout = filepath.Join(enginetest.Reachable(t), "data"), time.Second
 	d, stop := start(t, c)

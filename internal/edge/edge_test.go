@@ -240,14 +240,14 @@ func (s *stage) send(c *http.Client, req *http.Request) (*http.Response, string)
 	return resp, string(b)
 }
 
-// patience is the time limit for results that are immediate on an idle machine and
+// waitLimit is the time limit for results that are immediate on an idle machine and
 // late on a busy one.
-const patience = 5 * time.Minute
+const waitLimit = 5 * time.Minute
 
 // record waits for the record of the n-th request, counted from 0, and returns it.
 func (s *stage) record(n int) lateen.Record {
 	s.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitLimit)
 	for {
 		s.records.mu.Lock()
 		all := s.records.all

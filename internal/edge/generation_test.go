@@ -110,7 +110,7 @@ func TestRenewEndsAnIdleConnectionWithItsNextResponse(t *testing.T) {
 			ask() // on the open connection, which ends after this response
 			select {
 			case <-renewed:
-			case <-time.After(patience):
+			case <-time.After(waitLimit):
 				t.Error("the connection is still open")
 			}
 			ask()

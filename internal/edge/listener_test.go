@@ -25,7 +25,7 @@ func (s *stage) dial() net.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(waitLimit)); err != nil {
 		s.t.Fatal(err)
 	}
 	return c
@@ -310,7 +310,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 // client's end of the response.
 func (s *stage) awaitIdle() {
 	s.t.Helper()
-	for limit := time.After(patience); !s.edge.server.Resting(); {
+	for limit := time.After(waitLimit); !s.edge.server.Resting(); {
 		select {
 		case <-limit:
 			s.t.Fatal("a connection is not idle")
@@ -345,7 +345,7 @@ func TestOneClientCannotTakeAllConnections(t *testing.T) {
 				t.Errorf("the first connection, after the third: %v", err)
 			}
 			second.Close()
-			for deadline := time.Now().Add(patience); ask(s.dial()) != nil; {
+			for deadline := time.Now().Add(waitLimit); ask(s.dial()) != nil; {
 				if time.Now().After(deadline) {
 					t.Fatal("a closed connection still counts")
 				}

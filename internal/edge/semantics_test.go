@@ -257,7 +257,7 @@ func (s *stage) exchangeRaw(t *testing.T, row semantics) *http.Response {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(waitLimit))
 	text := strings.NewReplacer("\n", "\r\n", "HOST", "Host: app.localhost", "BARE\x00", "\n").Replace(row.send)
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)

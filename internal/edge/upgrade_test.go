@@ -104,7 +104,7 @@ func TestAnUpgradedConnectionEndsAtMaxDuration(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	close(over)
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(waitLimit))
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("after maxDuration: %q, %v", rest, err)
 	}

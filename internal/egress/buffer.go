@@ -8,103 +8,103 @@ import (
 )
 
 const (
-	chunkBytes = int64(len(netdev.Buffer{})) // usual maximum of the bytes moved in a turn
-	turnBytes  = 1 << 10                     // cost of a turn besides the bytes that it moves
+	chunkBytes = int64(len(netdev.Buffer{})) // usual maximum of the bytes of a move
+	moveBytes  = 1 << 10                     // cost of a move besides its bytes
 )
 
-// turns lends a bounded number of buffers; a borrowed buffer is the turn to move
-// bytes. A borrower only computes until it returns the buffer, so that every waiting
-// project gets its turn. Among projects that wait, the one that has moved the fewest
-// bytes is next, by [fairqueue.Clock].
-type turns struct {
+// buffers is a pool with a bounded number of buffers, one for each move of bytes. A user
+// of a buffer only computes until it returns the buffer, so that every waiting project
+// gets one. Among projects that wait, the one that has moved the fewest bytes is next, by
+// [fairqueue.Clock].
+type buffers struct {
 	mu      sync.Mutex // guards the fields below
 	idle    []*netdev.Buffer
-	left    int // buffers that may still be lent, besides the borrowed ones
+	left    int // unused buffers, allocated or not
 	clock   fairqueue.Clock
-	waiting []*project // projects with waiting borrowers
+	waiting []*project // projects that wait for buffers
 }
 
-// account is the bytes that a project has moved, and its waiting borrowers. It
-// belongs to [turns].
+// account is the bytes that a project has moved, and its waiting users. It
+// belongs to [buffers].
 type account struct {
 	fairqueue.Account
 
-	waiters []chan *netdev.Buffer // waiting borrowers in the order of arrival
+	waiters []chan *netdev.Buffer // waiting users in the order of arrival
 }
 
-func newTurns(most int) *turns { return &turns{left: most} }
+func newBuffers(most int) *buffers { return &buffers{left: most} }
 
-// borrow returns a buffer once the project has its turn.
-func (t *turns) borrow(p *project) *netdev.Buffer {
-	t.mu.Lock()
+// get returns a buffer once it is the turn of the project.
+func (b *buffers) get(p *project) *netdev.Buffer {
+	b.mu.Lock()
 	if len(p.moved.waiters) == 0 {
-		t.clock.Join(&p.moved.Account)
+		b.clock.Join(&p.moved.Account)
 	}
-	if t.left > 0 {
-		t.left--
-		buf := t.takeIdleLocked()
-		t.clock.Serve(&p.moved.Account, float64(chunkBytes), 1)
-		t.mu.Unlock()
+	if b.left > 0 {
+		b.left--
+		buf := b.takeIdleLocked()
+		b.clock.Serve(&p.moved.Account, float64(chunkBytes), 1)
+		b.mu.Unlock()
 		return buf
 	}
 	turn := make(chan *netdev.Buffer, 1)
 	if len(p.moved.waiters) == 0 {
-		t.waiting = append(t.waiting, p)
+		b.waiting = append(b.waiting, p)
 	}
 	p.moved.waiters = append(p.moved.waiters, turn)
-	t.mu.Unlock()
+	b.mu.Unlock()
 	return <-turn
 }
 
-// giveBack returns a buffer and records the number of bytes moved with it.
-func (t *turns) giveBack(p *project, buf *netdev.Buffer, bytes int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.clock.Correct(&p.moved.Account, float64(chunkBytes), float64(bytes)+turnBytes, 1)
-	if len(t.waiting) == 0 {
-		t.left++
-		t.idle = append(t.idle, buf)
+// put returns a buffer to the pool and records the number of bytes moved with it.
+func (b *buffers) put(p *project, buf *netdev.Buffer, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clock.Correct(&p.moved.Account, float64(chunkBytes), float64(bytes)+moveBytes, 1)
+	if len(b.waiting) == 0 {
+		b.left++
+		b.idle = append(b.idle, buf)
 		return
 	}
 	next := 0
-	for i, other := range t.waiting {
-		if other.moved.Before(&t.waiting[next].moved.Account) {
+	for i, other := range b.waiting {
+		if other.moved.Before(&b.waiting[next].moved.Account) {
 			next = i
 		}
 	}
-	served := t.waiting[next]
-	t.clock.Serve(&served.moved.Account, float64(chunkBytes), 1)
+	served := b.waiting[next]
+	b.clock.Serve(&served.moved.Account, float64(chunkBytes), 1)
 	served.moved.waiters[0] <- buf
 	if served.moved.waiters = served.moved.waiters[1:]; len(served.moved.waiters) == 0 {
 		served.moved.waiters = nil
-		t.waiting = append(t.waiting[:next], t.waiting[next+1:]...)
+		b.waiting = append(b.waiting[:next], b.waiting[next+1:]...)
 	}
 }
 
-func (t *turns) takeIdleLocked() *netdev.Buffer {
-	if n := len(t.idle); n > 0 {
-		buf := t.idle[n-1]
-		t.idle = t.idle[:n-1]
+func (b *buffers) takeIdleLocked() *netdev.Buffer {
+	if n := len(b.idle); n > 0 {
+		buf := b.idle[n-1]
+		b.idle = b.idle[:n-1]
 		return buf
 	}
 	return new(netdev.Buffer)
 }
 
-// intake lends buffers to an attachment's device.
+// intake has the buffers for an attachment's device.
 type intake struct {
 	a     *Attachment
-	p     *project // borrower of the buffer
+	p     *project // project that uses the buffer
 	moved int      // bytes moved with the buffer
 }
 
-// Get borrows a buffer.
+// Get takes a buffer from the pool.
 func (i *intake) Get() *netdev.Buffer {
 	i.p, i.moved = i.a.project.Load(), 0
-	return i.a.network.turns.borrow(i.p)
+	return i.a.network.buffers.get(i.p)
 }
 
 // Put returns the buffer.
-func (i *intake) Put(buf *netdev.Buffer) { i.a.network.turns.giveBack(i.p, buf, i.moved) }
+func (i *intake) Put(buf *netdev.Buffer) { i.a.network.buffers.put(i.p, buf, i.moved) }
 
 // take counts a packet and passes it to the attachment.
 func (i *intake) take(packet []byte) {

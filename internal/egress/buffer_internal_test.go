@@ -8,49 +8,49 @@ import (
 	"github.com/lateen-dev/lateen/internal/netdev"
 )
 
-// The test has one project with many borrowers, one with a single borrower, and one
-// whose turns move a fourth of the bytes. [fairqueue.Clock] counts bytes, so a
+// The test has one project with many users, one with a single user, and one
+// whose moves have a fourth of the bytes. [fairqueue.Clock] counts bytes, so a
 // project whose turn moved fewer bytes has its next turn sooner.
 func TestProjectsMoveEqualBytesWithAnyNumberOfConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rounds = 400
-		turns := newTurns(1)
-		crowd, one, small := &project{name: "crowd"}, &project{name: "one"}, &project{name: "small"}
-		bytes := map[*project]int{crowd: int(chunkBytes), one: int(chunkBytes), small: int(chunkBytes) / 4}
+		pool := newBuffers(1)
+		many, one, small := &project{name: "many"}, &project{name: "one"}, &project{name: "small"}
+		bytes := map[*project]int{many: int(chunkBytes), one: int(chunkBytes), small: int(chunkBytes) / 4}
 		moved := map[*project]int{}
-		type turn struct {
+		type taken struct {
 			p   *project
 			buf *netdev.Buffer
 		}
-		got := make(chan turn)
-		ask := func(p *project) { go func() { got <- turn{p, turns.borrow(p)} }() }
-		first := turns.borrow(one)
+		got := make(chan taken)
+		ask := func(p *project) { go func() { got <- taken{p, pool.get(p)} }() }
+		first := pool.get(one)
 		for range 100 {
-			ask(crowd)
+			ask(many)
 		}
 		ask(one)
 		ask(small)
 		synctest.Wait()
-		turns.giveBack(one, first, 0)
+		pool.put(one, first, 0)
 		for range rounds {
 			next := <-got
 			moved[next.p] += bytes[next.p]
 			ask(next.p)
 			synctest.Wait()
-			turns.giveBack(next.p, next.buf, bytes[next.p])
+			pool.put(next.p, next.buf, bytes[next.p])
 		}
-		total := moved[crowd] + moved[one] + moved[small]
+		total := moved[many] + moved[one] + moved[small]
 		for p, n := range moved {
 			if share := float64(n) / float64(total); share < 0.30 || share > 0.37 {
 				t.Errorf("%s moved %.2f of all bytes, want a third", p.name, share)
 			}
 		}
-		for range 102 { // the remaining waiting borrowers
+		for range 102 { // the remaining waiting users
 			next := <-got
-			turns.giveBack(next.p, next.buf, 0)
+			pool.put(next.p, next.buf, 0)
 		}
-		if turns.left != 1 || len(turns.idle) != 1 || len(turns.waiting) != 0 {
-			t.Errorf("in the end %d buffers may be lent, %d are idle, %d projects wait", turns.left, len(turns.idle), len(turns.waiting))
+		if pool.left != 1 || len(pool.idle) != 1 || len(pool.waiting) != 0 {
+			t.Errorf("in the end %d buffers are unused, %d are idle, %d projects wait", pool.left, len(pool.idle), len(pool.waiting))
 		}
 	})
 }

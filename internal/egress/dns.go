@@ -341,10 +341,10 @@ func (n *Network) receive(conn net.Conn) (datagram []byte, err error) {
 	}
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
-		buf := n.turns.borrow(n.unassigned)
+		buf := n.buffers.get(n.unassigned)
 		size, err := readFile(fd, buf[:])
 		datagram, failed = bytes.Clone(buf[:max(size, 0)]), err
-		n.turns.giveBack(n.unassigned, buf, len(datagram))
+		n.buffers.put(n.unassigned, buf, len(datagram))
 		return !isAgain(err)
 	})
 	return datagram, errors.Join(err, failed)

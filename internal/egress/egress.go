@@ -63,7 +63,7 @@ type Network struct {
 	o          Options
 	policy     policy
 	dns        resolvers
-	turns      *turns
+	buffers    *buffers
 	places     quota // connections and flows
 	queries    quota // DNS queries in progress
 	bytes      quota // bytes held in memory
@@ -88,7 +88,7 @@ func New(o Options) *Network {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Network{
-		o: o, policy: policy{allow: o.Allow}, dns: resolvers{fixed: o.Resolvers}, turns: newTurns(2 * runtime.GOMAXPROCS(0)), unassigned: &project{},
+		o: o, policy: policy{allow: o.Allow}, dns: resolvers{fixed: o.Resolvers}, buffers: newBuffers(2 * runtime.GOMAXPROCS(0)), unassigned: &project{},
 		places: quota{limit: int64(o.All)}, queries: quota{limit: allQueries}, bytes: quota{limit: o.AllBytes},
 	}
 	n.policy.add(o.Host, false)

@@ -170,8 +170,8 @@ func (g *guestStack) forwardDatagram(id stack.TransportEndpointID, f *flow) (n i
 	var failed error
 	err = f.raw.Read(func(fd uintptr) bool {
 		p := a.project.Load()
-		buf := a.network.turns.borrow(p)
-		defer func() { a.network.turns.giveBack(p, buf, n) }()
+		buf := a.network.buffers.get(p)
+		defer func() { a.network.buffers.put(p, buf, n) }()
 		n, failed = readFile(fd, buf[:])
 		if failed != nil {
 			n = 0

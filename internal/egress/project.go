@@ -8,7 +8,7 @@ type project struct {
 	places  quota   // connections and flows
 	queries quota   // DNS queries under way
 	bytes   quota   // bytes that the network holds for the project
-	moved   account // guarded by turns.mu
+	moved   account // guarded by buffers.mu
 
 	attachments int // guarded by projects.mu
 }

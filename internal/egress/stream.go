@@ -158,8 +158,8 @@ func (a *Attachment) sendSome(end *guest, raw syscall.RawConn) (n int, err error
 	p := a.project.Load()
 	var failed error
 	err = raw.Write(func(fd uintptr) bool {
-		buf := a.network.turns.borrow(p)
-		defer func() { a.network.turns.giveBack(p, buf, n) }()
+		buf := a.network.buffers.get(p)
+		defer func() { a.network.buffers.put(p, buf, n) }()
 		available, err := end.peek(buf[:])
 		if err != nil || available == 0 {
 			failed = err
@@ -211,8 +211,8 @@ func (a *Attachment) receiveSome(end *guest, raw syscall.RawConn) (n int, err er
 			return err != nil
 		}
 		p := a.project.Load()
-		buf := a.network.turns.borrow(p)
-		defer func() { a.network.turns.giveBack(p, buf, n) }()
+		buf := a.network.buffers.get(p)
+		defer func() { a.network.buffers.put(p, buf, n) }()
 		n, failed = end.offer(&payload{fd: fd, left: min(available, len(buf))})
 		return true
 	})

@@ -63,7 +63,7 @@ func (r *roster) evictable(inst *instance, rev *revision, now time.Time) bool {
 		return false
 	}
 	owner, needy := inst.revision.function.project, rev.function.project
-	if owner != needy && !owner.holding(0).Spares(needy.holding(0)) && now.Sub(inst.idle.Quiet) < r.o.Idle.Freeze {
+	if owner != needy && !owner.holding(0).Spares(needy.holding(0)) && now.Sub(inst.idle.BusyUntil) < r.o.Idle.Freeze {
 		return false
 	}
 	return inst.process.Busy() == 0

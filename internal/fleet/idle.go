@@ -19,9 +19,9 @@ func (f *Fleet) tick(inst *instance) {
 	}
 	inst.idle.Busy = inst.process.Busy() > 0
 	if inst.idle.Busy {
-		inst.idle.Quiet = now
+		inst.idle.BusyUntil = now
 	}
-	if !inst.planned && !inst.idle.Busy && !now.Before(inst.idle.Quiet.Add(f.o.Idle.Freeze)) {
+	if !inst.planned && !inst.idle.Busy && !now.Before(inst.idle.BusyUntil.Add(f.o.Idle.Freeze)) {
 		inst.idle.Until, inst.planned = f.planFor(inst, now), true
 	}
 	if len(f.startQueue) > 0 {

@@ -71,7 +71,7 @@ func (f *Fleet) prethaw(inst *instance) {
 		f.retire(inst, forced)
 	case !inst.leaving && inst.inFlight == 0:
 		inst.idle.Frozen, inst.idle.Reclaimed = false, false
-		inst.idle.Quiet, inst.idle.At = now.Add(thawedFor-f.o.Idle.Freeze), now
+		inst.idle.BusyUntil, inst.idle.At = now.Add(thawedFor-f.o.Idle.Freeze), now
 		inst.tickAt(now, now.Add(min(thawedFor, inst.idle.Until.Sub(now))))
 	}
 }

@@ -17,7 +17,7 @@ const unplanned = time.Hour
 
 // becomeIdle begins the idle time of inst, which has no requests.
 func (r *roster) becomeIdle(inst *instance, now time.Time) {
-	inst.idle = autoscale.IdleState{Quiet: now, At: now, Until: now.Add(unplanned), Frozen: inst.frozen, Unfreezable: inst.unfreezable, Unreclaimed: inst.unreclaimable}
+	inst.idle = autoscale.IdleState{BusyUntil: now, At: now, Until: now.Add(unplanned), Frozen: inst.frozen, Unfreezable: inst.unfreezable, Unreclaimed: inst.unreclaimable}
 	inst.planned = false
 	if r.o.KeepAlive > 0 {
 		inst.idle.Until, inst.planned = now.Add(r.o.KeepAlive), true

@@ -69,7 +69,7 @@ func newMachine(t testing.TB) *machine {
 	events := new(worker.Events)
 	tools := enginetest.Toolchain(t)
 	e, err := local.New(local.Options{
-		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: m.trees, Logs: events, Toolchain: tools, Pool: 2, Patience: 10, // with the race detector, on a busy machine
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: m.trees, Logs: events, Toolchain: tools, Pool: 2, TimeoutFactor: 10, // with the race detector, on a busy machine
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			dir := filepath.Join(m.trees, string(tree))
 			_, err := os.Stat(dir)

@@ -77,7 +77,7 @@ type choices struct {
 	scale     float64
 	only, out string
 	lateen    string
-	patience  time.Duration
+	idleWait  time.Duration
 	book      book
 	wanted    []chapter
 }
@@ -89,7 +89,7 @@ func parse(args []string) (c choices, err error) {
 	flags.StringVar(&c.only, "only", "", "comma-separated `chapters`: "+platformBook().names()+"; with -engine: "+engineBook().names())
 	flags.StringVar(&c.out, "out", "", "`file` to write; none is docs/benchmarks.md or docs/benchmarks-engine.md, unless only some chapters run")
 	flags.StringVar(&c.lateen, "lateen", "", "`binary` to measure; none is bin/lateen")
-	flags.DurationVar(&c.patience, "patience", 4*time.Second, "how long each batch waits for an idle machine")
+	flags.DurationVar(&c.idleWait, "idle-wait", 4*time.Second, "how long each batch waits for an idle machine")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
@@ -108,7 +108,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{scale: c.scale, machine: newMachine(c.patience), line: newProgress(os.Stderr)}
+	b := &bench{scale: c.scale, machine: newMachine(c.idleWait), line: newProgress(os.Stderr)}
 	if b.root, err = repository(); err != nil {
 		return err
 	}

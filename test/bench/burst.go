@@ -18,18 +18,18 @@ import (
 const (
 	hundred       = 100
 	hundredRounds = 10
-	burst         = 500
+	burstSize     = 500
 	burstRounds   = 10
 	tenants       = 10 // projects that the hundred functions belong to
-	// crowdKeepAlive is longer than a round: none stops while others start.
-	crowdKeepAlive = 3 * time.Second
+	// burstKeepAlive is longer than a round: none stops while others start.
+	burstKeepAlive = 3 * time.Second
 )
 
 func hundredChapter() chapter {
 	return chapter{
 		name: "hundred", title: "A hundred idle functions at once",
 		method: fmt.Sprintf(`%d small functions of %d projects, none of which has an instance, get a request at the same moment, each over an
-open connection of its own. Instances stop %v after their answer; then again.`, hundred, tenants, crowdKeepAlive),
+open connection of its own. Instances stop %v after their answer; then again.`, hundred, tenants, burstKeepAlive),
 		measure: measureHundred,
 	}
 }
@@ -38,7 +38,7 @@ func burstChapter() chapter {
 	return chapter{
 		name: "burst", title: "A burst on one idle function",
 		method: fmt.Sprintf(`%d requests at the same moment, each over an open connection of its own, for one small function without
-an instance. *Instances* is their number afterwards: such a burst needs one or a few, not %[1]d.`, burst),
+an instance. *Instances* is their number afterwards: such a burst needs one or a few, not %[1]d.`, burstSize),
 		measure: measureBurst,
 	}
 }
@@ -82,8 +82,8 @@ func together(ctx context.Context, addr string, requests []request) []outcome {
 	return out
 }
 
-// crowd is the results of several rounds of many requests.
-type crowd struct {
+// burst is the results of several rounds of many requests.
+type burst struct {
 	took     sample
 	worst    time.Duration // p95 of the worst round
 	kinds    map[lateen.StartKind]int
@@ -91,7 +91,7 @@ type crowd struct {
 	failed   error // the last
 }
 
-func (c *crowd) add(outcomes []outcome) {
+func (c *burst) add(outcomes []outcome) {
 	if c.kinds == nil {
 		c.kinds = map[lateen.StartKind]int{}
 	}
@@ -110,14 +110,14 @@ func (c *crowd) add(outcomes []outcome) {
 }
 
 // cells are: requests, failed, p50, p95, p99, max, worst p95.
-func (c *crowd) cells() []string {
+func (c *burst) cells() []string {
 	return []string{
 		strconv.Itoa(len(c.took) + c.failures), strconv.Itoa(c.failures), ms(c.took.median()), ms(c.took.quantile(0.95)),
 		ms(c.took.quantile(0.99)), ms(c.took.quantile(1)), ms(c.worst),
 	}
 }
 
-func crowdHead(first ...string) []string {
+func burstHead(first ...string) []string {
 	return append(first, "requests", "failed", "p50", "p95", "p99", "max", "worst round's p95")
 }
 
@@ -135,7 +135,7 @@ func kindsText(kinds map[lateen.StartKind]int) string {
 }
 
 func measureHundred(ctx context.Context, b *bench) ([]table, error) {
-	p, err := b.up(ctx, "--keep-alive", crowdKeepAlive.String())
+	p, err := b.up(ctx, "--keep-alive", burstKeepAlive.String())
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func measureHundred(ctx context.Context, b *bench) ([]table, error) {
 	if err := ignoreRestless(p.rest(ctx)); err != nil {
 		return nil, err
 	}
-	first, more := crowd{}, crowd{}
+	first, more := burst{}, burst{}
 	for round := range b.times(hundredRounds) + 1 {
 		b.line.say("round %d", round)
 		if err := b.machine.quiet(ctx); err != nil {
@@ -175,7 +175,7 @@ func measureHundred(ctx context.Context, b *bench) ([]table, error) {
 			return nil, err
 		}
 	}
-	t := table{head: crowdHead("round")}
+	t := table{head: burstHead("round")}
 	t.add(ours, append([]string{"the first: nothing foretold it"}, first.cells()...)...)
 	t.add(ours, append([]string{fmt.Sprintf("%d more", b.times(hundredRounds))}, more.cells()...)...)
 	t.notes = append(t.notes, fmt.Sprintf("Starts: %s at first; %s later. The goal is a p95 of 1500 ms and no failure.", kindsText(first.kinds), kindsText(more.kinds)))
@@ -188,7 +188,7 @@ func measureBurst(ctx context.Context, b *bench) ([]table, error) {
 		return nil, err
 	}
 	defer p.stop()
-	t := table{head: append(crowdHead("function"), "instances")}
+	t := table{head: append(burstHead("function"), "instances")}
 	var failed error
 	for _, one := range []struct{ name, handler string }{
 		{"answers at once", handlerReqRes},
@@ -199,8 +199,8 @@ func measureBurst(ctx context.Context, b *bench) ([]table, error) {
 		if err != nil {
 			return nil, err
 		}
-		requests := slices.Repeat([]request{{host: s.host, path: copyPath(0)}}, burst)
-		all, counts := crowd{}, []int{}
+		requests := slices.Repeat([]request{{host: s.host, path: copyPath(0)}}, burstSize)
+		all, counts := burst{}, []int{}
 		for round := range b.times(burstRounds) {
 			b.line.say("%s, round %d", one.name, round+1)
 			if err := errors.Join(ignoreRestless(p.idle(ctx, s)), b.machine.quiet(ctx)); err != nil {

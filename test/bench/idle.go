@@ -68,11 +68,11 @@ func measureOverhead(ctx context.Context, b *bench) ([]table, error) {
 	node := b.directNode(ctx)
 	targets = append(targets, node)
 	aims := []aim{{"/reqres", "", 1, 2}, {"/reqres", "", 32, 2}}
-	loads, err := b.contest(ctx, targets, aims, b.times(5))
+	loads, err := b.compare(ctx, targets, aims, b.times(5))
 	if err != nil {
 		return nil, err
 	}
-	t := contestTable(targets, aims, loads)
+	t := comparisonTable(targets, aims, loads)
 	if targets[0].err == nil && node.err == nil {
 		one, last := loads[0], len(targets)-1
 		t.notes = append(t.notes, fmt.Sprintf("At one connection Lateen adds %s ms at p50 and %s ms at p99. The CPU of Lateen includes that of the function.",
@@ -167,7 +167,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 		return nil, err
 	}
 	var all, each, cpus sample
-	crowd := crowd{}
+	results := burst{}
 	for round := range rounds {
 		b.line.say("round %d of %d", round+1, rounds)
 		if _, err := p.refilled(ctx); err != nil {
@@ -181,7 +181,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 			requests = append(requests, request{host: s.host, path: copyPath(round*refillPool + i)})
 		}
 		before := proc.CPU(p.cmd.Process.Pid)
-		crowd.add(together(ctx, p.addr, requests))
+		results.add(together(ctx, p.addr, requests))
 		began := time.Now()
 		left, err := p.blanks(ctx)
 		if err != nil {
@@ -202,6 +202,6 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 	row("until the pool is full again", all)
 	row("for each process", each)
 	row("CPU of one start and its replacement", cpus)
-	t.notes = append(t.notes, fmt.Sprintf("%.1f processes a second. The requests that emptied it: p50 %s, p99 %s; %s.", 1/each.median().Seconds(), ms(crowd.took.median()), ms(crowd.took.quantile(0.99)), kindsText(crowd.kinds)))
-	return []table{t}, crowd.failed
+	t.notes = append(t.notes, fmt.Sprintf("%.1f processes a second. The requests that emptied it: p50 %s, p99 %s; %s.", 1/each.median().Seconds(), ms(results.took.median()), ms(results.took.quantile(0.99)), kindsText(results.kinds)))
+	return []table{t}, results.failed
 }

@@ -50,8 +50,8 @@ const wrkReport = `done = function(summary, latency)
 end
 `
 
-// strain loads a target for a while with one thread of wrk.
-func (b *bench) strain(ctx context.Context, t *target, a aim) (load, error) {
+// apply loads a target for a while with one thread of wrk.
+func (b *bench) apply(ctx context.Context, t *target, a aim) (load, error) {
 	if b.tools.wrk == "" {
 		return load{}, fmt.Errorf("wrk: %w", errMissing)
 	}
@@ -102,9 +102,9 @@ func typical(rounds []load) load {
 	return sum
 }
 
-// contest loads targets in turns, round by round, with each of the aims, and returns
+// compare loads targets in turns, round by round, with each of the aims, and returns
 // the median of each aim and target.
-func (b *bench) contest(ctx context.Context, targets []*target, aims []aim, rounds int) ([][]load, error) {
+func (b *bench) compare(ctx context.Context, targets []*target, aims []aim, rounds int) ([][]load, error) {
 	runs := make([][][]load, len(aims))
 	for i := range runs {
 		runs[i] = make([][]load, len(targets))
@@ -121,7 +121,7 @@ func (b *bench) contest(ctx context.Context, targets []*target, aims []aim, roun
 				if err := b.machine.quiet(ctx); err != nil {
 					return nil, err
 				}
-				l, err := b.strain(ctx, t, a)
+				l, err := b.apply(ctx, t, a)
 				if ctx.Err() != nil {
 					return nil, context.Cause(ctx)
 				}
@@ -145,9 +145,9 @@ func (b *bench) contest(ctx context.Context, targets []*target, aims []aim, roun
 // loadHead is the table head for the cells of a load.
 var loadHead = []string{"conns", "server", "requests/s", "Lateen ÷ it", "p50", "p99", "max", "requests", "CPU s per 10k", "failed"}
 
-// contestTable is the table of a contest. The first of targets is the one that
+// comparisonTable is the table of a comparison. The first of targets is the one that
 // the others' throughput is the measure of.
-func contestTable(targets []*target, aims []aim, loads [][]load) table {
+func comparisonTable(targets []*target, aims []aim, loads [][]load) table {
 	t := table{head: slices.Clone(loadHead), text: 2}
 	for i, a := range aims {
 		for j, target := range targets {

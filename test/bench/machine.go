@@ -18,7 +18,7 @@ const (
 
 // machine monitors the load that other processes cause.
 type machine struct {
-	patience time.Duration // of one batch
+	idleWait time.Duration // of one batch
 	left     time.Duration // of the run's budget for waiting
 	moments  []moment      // before each batch of this chapter
 }
@@ -30,8 +30,8 @@ type moment struct {
 	quiet       bool    // idle enough to measure
 }
 
-func newMachine(patience time.Duration) *machine {
-	return &machine{patience: patience, left: quietBudget}
+func newMachine(idleWait time.Duration) *machine {
+	return &machine{idleWait: idleWait, left: quietBudget}
 }
 
 // span is a chapter's begin, and at its end the state of the machine.
@@ -50,10 +50,10 @@ func (m *machine) end(began ticks) span {
 	return span{moments: m.moments, steal: now.sub(began).share(now.steal - began.steal)}
 }
 
-// quiet waits until the machine idles, as long as patience and budget last, and
+// quiet waits until the machine idles, as long as idleWait and the budget last, and
 // records its state.
 func (m *machine) quiet(ctx context.Context) error {
-	limit := min(m.patience, m.left)
+	limit := min(m.idleWait, m.left)
 	for began := time.Now(); ; {
 		now, err := look(ctx)
 		if err != nil {

@@ -25,7 +25,7 @@ const (
 	// between an answer and the next start: each is measured alone, as most come.
 	startGap = 150 * time.Millisecond
 
-	refillPatience = 2 * time.Second // that a round waits for the pool
+	refillTimeout = 2 * time.Second // that a round waits for the pool
 
 	templateBudget = 45 * time.Minute // of all rounds: a slow machine does fewer
 	blankBudget    = 40 * time.Minute
@@ -39,7 +39,7 @@ func startsChapter() chapter {
 templates, and one without templates (` + "`" + flagTemplates + ` 0` + "`" + `), which uses blank processes and code caches. Instances stop ` + keepAlive.String() + `
 after their last request, so each request finds none. Every application was started a few times before, so its files
 are in the page cache, its code cache is written and its template is ready. Before each round the
-pool of blank processes (` + strconv.Itoa(startPool) + ` for each runtime) is at least half full, or ` + refillPatience.String() + ` have passed; within a round no start waits for the pool, as in real
+pool of blank processes (` + strconv.Itoa(startPool) + ` for each runtime) is at least half full, or ` + refillTimeout.String() + ` have passed; within a round no start waits for the pool, as in real
 traffic. The chapters below measure many starts at once. The smallest functions of other runtimes come last: a WSGI application, a web handler, an HTTP server written in Go, and a
 WASI command written in Go.
 
@@ -185,9 +185,9 @@ func (s *startStage) round(ctx context.Context) error {
 	if err := pause(ctx, max(10*time.Millisecond, startPause-time.Since(began))); err != nil {
 		return err
 	}
-	patience, cancel := context.WithTimeout(ctx, refillPatience)
+	limited, cancel := context.WithTimeout(ctx, refillTimeout)
 	defer cancel()
-	if err := s.halfFull(patience); err != nil && patience.Err() == nil {
+	if err := s.halfFull(limited); err != nil && limited.Err() == nil {
 		return err
 	}
 	return ctx.Err()

@@ -84,11 +84,11 @@ func measureStatic(ctx context.Context, b *bench) ([]table, error) {
 	for _, f := range files {
 		same := agree(ctx, targets, f)
 		aims := []aim{{f.path, f.header(), 1, 1}, {f.path, f.header(), 32, 1}}
-		loads, err := b.contest(ctx, same, aims, b.times(3))
+		loads, err := b.compare(ctx, same, aims, b.times(3))
 		if err != nil {
 			return tables, err
 		}
-		t := contestTable(same, aims, loads)
+		t := comparisonTable(same, aims, loads)
 		t.caption = f.caption
 		tables = append(tables, t)
 	}

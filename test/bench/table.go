@@ -127,10 +127,10 @@ func (t *table) markdown() string {
 		rule[i] = "---:"
 	}
 	line(rule)
-	contest := slices.ContainsFunc(t.rows, func(r row) bool { return r.kind == peer })
+	comparison := slices.ContainsFunc(t.rows, func(r row) bool { return r.kind == peer })
 	for _, r := range t.rows {
 		cells := slices.Clone(r.cells)
-		if r.kind == ours && contest {
+		if r.kind == ours && comparison {
 			cells[t.textColumns()-1] = "**" + cells[t.textColumns()-1] + "**"
 		}
 		line(cells)

@@ -42,11 +42,11 @@ func measureWarm(ctx context.Context, b *bench) ([]table, error) {
 	if err := p.rest(ctx); err != nil {
 		return nil, err
 	}
-	loads, err := b.contest(ctx, targets, aims, b.times(5))
+	loads, err := b.compare(ctx, targets, aims, b.times(5))
 	if err != nil {
 		return nil, err
 	}
-	t := contestTable(targets, aims, loads)
+	t := comparisonTable(targets, aims, loads)
 	t.caption = "A `(req, res)` function."
 	if targets[0].err == nil && targets[1].err == nil {
 		one := loads[0]
@@ -55,11 +55,11 @@ func measureWarm(ctx context.Context, b *bench) ([]table, error) {
 	}
 	web := []*target{targets[0]}
 	webAims := []aim{{"/fetch", "", 1, 2}, {"/fetch", "", 32, 2}}
-	webLoads, err := b.contest(ctx, web, webAims, b.times(2))
+	webLoads, err := b.compare(ctx, web, webAims, b.times(2))
 	if err != nil {
 		return []table{t}, err
 	}
-	w := contestTable(web, webAims, webLoads)
+	w := comparisonTable(web, webAims, webLoads)
 	w.caption = "The same as a web handler, `fetch(Request)`: `node:http` alone has no such thing to compare with."
 	return []table{t, w}, nil
 }

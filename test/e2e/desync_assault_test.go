@@ -12,10 +12,10 @@ import (
 // assault is the bytes that an attacker writes to a connection: requests whose end
 // is seen elsewhere by a server that is not as strict as RFC 9112.
 type assault struct {
-	parts    [][]byte // written one after the other
-	pause    time.Duration
-	patience time.Duration // for answers
-	abort    bool          // closes the connection behind the last part
+	parts [][]byte // written one after the other
+	pause time.Duration
+	limit time.Duration // for answers
+	abort bool          // closes the connection behind the last part
 }
 
 // String describes the assault for a failure message.
@@ -38,9 +38,9 @@ func newAssault(r *rand.Rand, host, path string) *assault {
 		request(r, &wire, host, path)
 	}
 	a := &assault{
-		pause:    pick(r, 0, 0, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
-		patience: pick(r, 5, 20, 100*time.Millisecond, 300*time.Millisecond),
-		abort:    chance(r, 4),
+		pause: pick(r, 0, 0, time.Millisecond, 10*time.Millisecond, 60*time.Millisecond),
+		limit: pick(r, 5, 20, 100*time.Millisecond, 300*time.Millisecond),
+		abort: chance(r, 4),
 	}
 	text := wire.String()
 	head := strings.Index(text, "\r\n\r\n") + 4

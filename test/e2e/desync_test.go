@@ -53,7 +53,7 @@ func TestEveryVisitorGetsTheAnswerToItsOwnRequest(t *testing.T) {
 	for n, name := range desyncFunctions { // at once, however few processors there are
 		all.Go(func() {
 			t.Run(name, func(t *testing.T) {
-				r := &rivalry{site: s, path: "/" + name, seed: seed + uint64(n)*1000} //nolint:gosec // small
+				r := &desyncRun{site: s, path: "/" + name, seed: seed + uint64(n)*1000} //nolint:gosec // small
 				r.run(t)
 			})
 		})
@@ -90,8 +90,8 @@ func deployDesync(t *testing.T, p *platform) site {
 	return lateenCLI(t, p, dir).deploy("deploy", "--yes")
 }
 
-// rivalry is a function that attackers and visitors call at the same time.
-type rivalry struct {
+// desyncRun is a function that attackers and visitors call at the same time.
+type desyncRun struct {
 	site site
 	path string
 	seed uint64
@@ -104,7 +104,7 @@ type rivalry struct {
 	stop   func()     // ends it all
 }
 
-func (r *rivalry) run(t *testing.T) {
+func (r *desyncRun) run(t *testing.T) {
 	if err := r.visit(t.Context(), r.client(), 0, "GET"); err != nil { // which starts the function
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func (r *rivalry) run(t *testing.T) {
 }
 
 // report fails the test, with the attacks that came last.
-func (r *rivalry) report(t *testing.T, err error) {
+func (r *desyncRun) report(t *testing.T, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.faults++; r.faults == 3 {
@@ -148,13 +148,13 @@ func (r *rivalry) report(t *testing.T, err error) {
 	t.Errorf("seed %d: %v\nafter:\n%s", r.seed, err, strings.Join(r.recent, "\n"))
 }
 
-func (r *rivalry) client() *http.Client {
+func (r *desyncRun) client() *http.Client {
 	transport := r.site.http.Transport.(*http.Transport).Clone() //nolint:forcetypeassert // newPlatform makes it
 	return &http.Client{Transport: transport}
 }
 
 // visit sends request n and checks that the answer is to it.
-func (r *rivalry) visit(ctx context.Context, c *http.Client, n int, method string) error {
+func (r *desyncRun) visit(ctx context.Context, c *http.Client, n int, method string) error {
 	token := fmt.Sprintf("honest-%d-%d", r.seed, n)
 	url := r.path + "?n=" + token
 	var body []byte
@@ -200,7 +200,7 @@ func (r *rivalry) visit(ctx context.Context, c *http.Client, n int, method strin
 }
 
 // attack sends one attack on a connection of its own, and checks the responses.
-func (r *rivalry) attack(ctx context.Context, t *testing.T, random *rand.Rand) {
+func (r *desyncRun) attack(ctx context.Context, t *testing.T, random *rand.Rand) {
 	host := fmt.Sprintf("%s:%d", r.site.host, r.site.port)
 	a := newAssault(random, host, r.path)
 	r.mu.Lock()
@@ -231,7 +231,7 @@ func (r *rivalry) attack(ctx context.Context, t *testing.T, random *rand.Rand) {
 	if a.abort {
 		conn.Close()
 	} else {
-		_ = conn.SetReadDeadline(time.Now().Add(a.patience)) // later bytes are not expected
+		_ = conn.SetReadDeadline(time.Now().Add(a.limit)) // later bytes are not expected
 	}
 	if got := <-came; bytes.Contains(got, []byte("honest-")) {
 		r.report(t, fmt.Errorf("an attacker got a visitor's answer: %.400q", got))

@@ -100,7 +100,7 @@ func (p *platform) newEngine(network *egress.Network) *local.Engine {
 	p.t.Helper()
 	tools := enginetest.Toolchain(p.t)
 	e, err := local.New(local.Options{
-		Dir: filepath.Join(enginetest.Reachable(p.t), "run"), TreesDir: p.trees, Logs: p.logs, Toolchain: tools, Pool: 1, Patience: 10, // with the race detector, on a busy machine
+		Dir: filepath.Join(enginetest.Reachable(p.t), "run"), TreesDir: p.trees, Logs: p.logs, Toolchain: tools, Pool: 1, TimeoutFactor: 10, // with the race detector, on a busy machine
 		Network: network, Path: filepath.SplitList(os.Getenv("PATH")),
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(p.trees, string(tree)), nil

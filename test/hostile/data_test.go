@@ -45,7 +45,7 @@ func (p *platform) dataCache(t *testing.T) {
 	}
 	f.end()
 	f = p.hostile(t, "data.cjs")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	body, err := f.try(ctx, "/broken")
 	t.Logf("its own request: %s %v", body, err)

@@ -61,7 +61,7 @@ func (p *platform) memory(t *testing.T) {
 // childMemory is memory of the processes that a function has started.
 func (p *platform) childMemory(t *testing.T) {
 	f := p.sail(t, little)
-	if body, err := f.try(t.Context(), target("/", "memory", "400")); err == nil || errors.Is(err, errPatience) {
+	if body, err := f.try(t.Context(), target("/", "memory", "400")); err == nil || errors.Is(err, errWaitLimit) {
 		t.Errorf("it took it all: %s, %v", body, err) // and holds it, so that there is time to see that
 	}
 }
@@ -135,7 +135,7 @@ func (p *platform) forks(t *testing.T) {
 		at = target(p.vessel.forks, name)
 	}
 	f := p.sail(t, func(s *lateen.FunctionSpec) { s.Function.Memory = 4096 }) // so that it is their number which is too large
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	said := make(chan string, 1)
 	go func() {
@@ -214,7 +214,7 @@ func (p *platform) loading(t *testing.T) {
 // begun to.
 func (p *platform) load(t *testing.T, how string) {
 	name := "hostile-load-" + how + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	failed := make(chan struct{})
 	go func() {

@@ -32,8 +32,8 @@ import (
 )
 
 const (
-	patience = 2 * time.Minute // upper limit of a wait for an expected event
-	secret   = "of the neighbour"
+	waitLimit = 2 * time.Minute // upper limit of a wait for an expected event
+	secret    = "of the neighbour"
 )
 
 // platform runs hostile functions beside a neighbour, which must not notice.
@@ -227,7 +227,7 @@ func unchanged(*lateen.FunctionSpec) {}
 // start starts an instance of a function of the project that tree belongs to.
 func (p *platform) start(t *testing.T, tree, handler string, change func(*lateen.FunctionSpec)) *function {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	i, err := p.begin(ctx, tree, handler, change)
 	if errors.Is(err, lateen.ErrFunctionRuntime) {
@@ -283,11 +283,11 @@ func (f *function) open(ctx context.Context, target string) (*http.Response, err
 	return f.RoundTrip(req)
 }
 
-var errPatience = errors.New("the test has no more patience")
+var errWaitLimit = errors.New("the wait of the test has reached its limit")
 
 // try sends a request and returns the body of the response.
 func (f *function) try(ctx context.Context, target string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, waitLimit, errWaitLimit)
 	defer cancel()
 	resp, err := f.open(ctx, target)
 	if err != nil {
@@ -360,7 +360,7 @@ func (f *function) gone(t *testing.T) {
 	t.Helper()
 	select {
 	case <-f.Done():
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("the instance goes on")
 	}
 }
@@ -468,7 +468,7 @@ func comes(t *testing.T, what string, fact func() bool) bool {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	for !fact() {
 		select {
 		case <-tick.C:

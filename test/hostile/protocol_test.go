@@ -23,7 +23,7 @@ func (p *platform) control(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			before := p.heap()
 			f := p.hostile(t, "control.cjs")
-			limit := patience
+			limit := waitLimit
 			if how == "/flood" { // which takes as long as it is read
 				limit = time.Second
 			}
@@ -141,7 +141,7 @@ func (p *platform) rehearsals(t *testing.T) {
 				s.Key, s.Deployment = lateen.NewFunctionKey(lateen.DeploymentID("dpl_"+how), s.Name), lateen.DeploymentID("dpl_"+how)
 				s.Env = map[string]string{"HOW": how}
 			}
-			limit := patience
+			limit := waitLimit
 			if how == "silence" {
 				limit = 2 * time.Second
 			}

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// rival is the keep-alive to beat. A shorter trace is no test of it.
-const rival = 10 * time.Minute
+// baseline is the keep-alive to beat. A shorter trace is no test of it.
+const baseline = 10 * time.Minute
 
 func main() {
 	err := play(os.Args[1:], os.Stdout)
@@ -44,14 +44,14 @@ func play(args []string, w io.Writer) error {
 	var rep report
 	var faults []error
 	for _, t := range all {
-		if t.end < 2*rival {
+		if t.end < 2*baseline {
 			fmt.Fprintf(os.Stderr, "keepalive: %s is left out: it lasts %s\n", t.name, t.end)
 			continue
 		}
 		faults = append(faults, rep.measure(t))
 	}
 	if len(rep.Studies) == 0 {
-		return fmt.Errorf("no trace below %s lasts %s", *dir, 2*rival)
+		return fmt.Errorf("no trace below %s lasts %s", *dir, 2*baseline)
 	}
 	rep.print(w)
 	if *out != "" {

@@ -154,8 +154,8 @@ func TestMemoryIsHeldWithinItsBound(t *testing.T) {
 	}
 }
 
-// crowd is a synthetic trace of functions of one kind.
-func crowd(seed uint64, pause func(chance *rand.Rand, n int) time.Duration) *trace {
+// synthetic returns a synthetic trace of functions of one kind.
+func synthetic(seed uint64, pause func(chance *rand.Rand, n int) time.Duration) *trace {
 	chance := rand.New(rand.NewPCG(seed, seed))
 	t := &trace{functions: make([]function, 20), end: 48 * time.Hour}
 	for f := range t.functions {
@@ -210,7 +210,7 @@ func TestTheLearnedKeepAliveCostsLittleMoreThanTheBestFixedOne(t *testing.T) {
 		}, 1.1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			all := crowd(1, tt.pause)
+			all := synthetic(1, tt.pause)
 			best := cost(run(all, fixed{0}, 0))
 			for _, keep := range []int{1, 2, 5, 10, 20, 60, 120} {
 				best = min(best, cost(run(all, fixed{minute(keep)}, 0)))
@@ -340,7 +340,7 @@ func TestPolicyThatDoesNotBeatItsRivalIsAnError(t *testing.T) {
 		}
 	}
 	if result(outcome{warm: minute(100), shares: []float64{10}}).check() == nil {
-		t.Error("as many minutes as the rival are fine")
+		t.Error("as many minutes as the baseline are fine")
 	}
 }
 

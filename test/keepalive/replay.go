@@ -176,11 +176,11 @@ func (r *replay) arrive(a arrival) {
 	}
 	p.version++ // a plan there was is void
 	p.resting = true
-	r.later(a.function, p.busy+r.patience(), rest)
+	r.later(a.function, p.busy+r.planDelay(), rest)
 }
 
-// patience is how long after it came to rest an instance's plan is made.
-func (r *replay) patience() time.Duration {
+// planDelay is the time from the last request of an instance to the plan for it.
+func (r *replay) planDelay() time.Duration {
 	if r.trace.coarse {
 		return 0
 	}
@@ -192,7 +192,7 @@ func (r *replay) do(d due) {
 	f, p := d.function, &r.places[d.function]
 	switch d.action {
 	case rest:
-		if at := p.busy + r.patience(); at > r.now {
+		if at := p.busy + r.planDelay(); at > r.now {
 			r.later(f, at, rest)
 			return
 		}

@@ -61,7 +61,7 @@ func minute(n int) time.Duration { return time.Duration(n) * time.Minute }
 func ours(t *trace, p autoscale.Policy) policy { return newLearned(p, t.functions, false) }
 
 // measure replays a trace in every way, and returns an error if the policy of the
-// platform does not beat its rival.
+// platform does not beat its baseline.
 func (rep *report) measure(t *trace) error {
 	coarse, fine := t.byMinute(), t.bySecond(1)
 	s := &study{Trace: fmt.Sprintf("%s: %d functions, %s requests, %d minutes", t.name, len(t.functions), count(fine.requests()), minutes(coarse.end))}
@@ -96,16 +96,16 @@ func (r *result) named(name string) *outcome {
 	return nil
 }
 
-// check returns an error unless the learned policy beats the rival: it holds
+// check returns an error unless the learned policy beats the baseline: it holds
 // instances for less time, and fewer requests of the 75th percentile of functions
 // find no instance, or as few as if instances were never stopped.
 func (r *result) check() error {
-	against, floor, mine := r.named(fixedName(minutes(rival))), r.named("no limit"), r.named("**learned**")
+	against, floor, mine := r.named(fixedName(minutes(baseline))), r.named("no limit"), r.named("**learned**")
 	switch {
 	case mine.warm >= against.warm:
-		return fmt.Errorf("learned: %d minutes with an instance; %s for all: %d", minutes(mine.warm), rival, minutes(against.warm))
+		return fmt.Errorf("learned: %d minutes with an instance; %s for all: %d", minutes(mine.warm), baseline, minutes(against.warm))
 	case mine.share(75) >= against.share(75) && mine.share(75) > floor.share(75):
-		return fmt.Errorf("learned: %.1f %% cold at the 75th percentile of functions; %s for all: %.1f %%", mine.share(75), rival, against.share(75))
+		return fmt.Errorf("learned: %.1f %% cold at the 75th percentile of functions; %s for all: %.1f %%", mine.share(75), baseline, against.share(75))
 	}
 	return nil
 }
@@ -122,12 +122,12 @@ func settings(t *trace) *result {
 	return r
 }
 
-// ways replays the rival and our policy on the trace at other resolutions and on
+// ways replays the baseline and our policy on the trace at other resolutions and on
 // parts of it.
 func ways(t, coarse, fine *trace) *result {
 	r := &result{}
 	duel := func(name string, t *trace) {
-		r.add(name+": 10 min", run(t, fixed{rival}, 0))
+		r.add(name+": 10 min", run(t, fixed{baseline}, 0))
 		r.add(name+": **learned**", run(t, ours(t, autoscale.Policy{}), 0))
 	}
 	duel("to the second", fine)
@@ -137,7 +137,7 @@ func ways(t, coarse, fine *trace) *result {
 	all := func(int) bool { return true }
 	duel("every other function", coarse.only(func(f int) bool { return f%2 == 0 }, 0, t.end))
 	duel("the other functions", coarse.only(func(f int) bool { return f%2 == 1 }, 0, t.end))
-	if middle := (t.end / 2).Truncate(time.Minute); middle >= 2*rival {
+	if middle := (t.end / 2).Truncate(time.Minute); middle >= 2*baseline {
 		duel("first half", coarse.only(all, 0, middle))
 		duel("second half", coarse.only(all, middle, t.end))
 	}
@@ -157,7 +157,7 @@ func short(t *trace) []*result {
 	for _, share := range []int64{60, 40, 20} {
 		bound := total * share / 100
 		r := &result{Title: fmt.Sprintf("%.1f GiB, %d %% of the memory of all functions", float64(bound)/(1<<30), share), memory: true}
-		r.add("10 min; least recently used", run(t, fixed{rival}, bound))
+		r.add("10 min; least recently used", run(t, fixed{baseline}, bound))
 		r.add("no limit; greedy-dual", run(t, greedy{newLearned(autoscale.Policy{}, t.functions, true)}, bound))
 		r.add("**learned; greedy-dual**", run(t, newLearned(autoscale.Policy{}, t.functions, true), bound))
 		all = append(all, r)

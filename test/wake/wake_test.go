@@ -55,7 +55,7 @@ func realEngine(t *testing.T, pool int) *local.Engine {
 	}
 	tools := enginetest.Toolchain(t)
 	e, err := local.New(local.Options{
-		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: trees, Logs: &enginetest.Logs{}, Toolchain: tools, Pool: pool, Patience: 10, // with the race detector, on a busy machine
+		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: trees, Logs: &enginetest.Logs{}, Toolchain: tools, Pool: pool, TimeoutFactor: 10, // with the race detector, on a busy machine
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(trees, string(tree)), nil
 		},

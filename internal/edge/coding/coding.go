@@ -62,7 +62,7 @@ type Writer interface {
 // the client sees a truncated response.
 func (c *Codings) Copy(w Writer, body io.Reader, coding string, live bool) error {
 	if coding == "" {
-		return c.pour(w, w.Flush, body, live)
+		return c.transfer(w, w.Flush, body, live)
 	}
 	pool := c.encoders[coding]
 	enc := pool.Get().(encoder) //nolint:errcheck // nothing else is in the pool
@@ -73,14 +73,14 @@ func (c *Codings) Copy(w Writer, body io.Reader, coding string, live bool) error
 		failed = errors.Join(failed, enc.Flush())
 		w.Flush()
 	}
-	if err := c.pour(enc, flush, body, live); err != nil {
+	if err := c.transfer(enc, flush, body, live); err != nil {
 		return err
 	}
 	return errors.Join(failed, enc.Close())
 }
 
-// pour copies src to dst. If live, it calls flush after each read.
-func (c *Codings) pour(dst io.Writer, flush func(), src io.Reader, live bool) error {
+// transfer copies src to dst. If live, it calls flush after each read.
+func (c *Codings) transfer(dst io.Writer, flush func(), src io.Reader, live bool) error {
 	buf := c.buffers.Get().(*[copyBuffer]byte) //nolint:errcheck // nothing else is in the pool
 	defer c.buffers.Put(buf)
 	if live {

@@ -22,8 +22,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/toolchain"
 )
 
-// patience is the timeout of every wait of the suite.
-const patience = 5 * time.Minute
+// waitLimit is the timeout of every wait of the suite.
+const waitLimit = 5 * time.Minute
 
 // Fixture holds the dependencies of an engine under test.
 type Fixture struct {

@@ -46,7 +46,7 @@ func Spec(tree, handler string, change func(*lateen.FunctionSpec)) lateen.Functi
 // start starts an instance that ends with the test.
 func (s *Suite) start(t *testing.T, tree, handler string, change func(*lateen.FunctionSpec)) *function {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	instance, err := s.Engine.Start(ctx, Spec(tree, handler, change))
 	if err != nil {
@@ -153,7 +153,7 @@ func (f *function) wait(done <-chan result) result {
 	select {
 	case r := <-done:
 		return r
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		f.t.Fatal("timeout: the request is still open")
 		return result{}
 	}
@@ -164,7 +164,7 @@ func (f *function) ends() {
 	f.t.Helper()
 	select {
 	case <-f.Done():
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		f.t.Fatal("timeout: the instance is still running")
 	}
 }
@@ -178,7 +178,7 @@ func (f *function) idles() {
 // until polls a condition that has no channel.
 func (f *function) until(what string, holds func() bool) {
 	f.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitLimit)
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
 	for !holds() {

@@ -54,7 +54,7 @@ func (l *Logs) of(which func(lateen.LogLine) bool) ([]lateen.LogLine, <-chan str
 // await waits for a line of an instance that contains text, and returns it.
 func (l *Logs) await(t *testing.T, instance lateen.InstanceID, text string) lateen.LogLine {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitLimit)
 	for {
 		found, changed := l.of(func(line lateen.LogLine) bool {
 			return line.Instance == instance && strings.Contains(line.Text, text)

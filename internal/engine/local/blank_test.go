@@ -16,7 +16,7 @@ func awaitPool(tb testing.TB, e *Engine) {
 	tb.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	for quiet := 0; quiet < 10; quiet++ {
 		if s := e.Pools(); s.Target == 0 || s.Ready < s.Target || s.Booting > 0 {
 			quiet = 0

@@ -114,7 +114,7 @@ func scriptsOf(tag, code string) string {
 
 func waitFor(t testing.TB, what string, memory func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for !memory() {

@@ -82,7 +82,7 @@ func aloneAs(t *testing.T, name, runtime, text string, purge func(lateen.Deploym
 	if err := os.Rename(filepath.Join(o.TreesDir, "tree", "index.js"), filepath.Join(o.TreesDir, "tree", name)); err != nil {
 		t.Fatal(err)
 	}
-	o.Purge, o.Patience = purge, slowness
+	o.Purge, o.TimeoutFactor = purge, slowness
 	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestInvalidationsAreReported(t *testing.T) {
 			if got != want || resp.Header.Get("X-Lateen-Purge") != "" {
 				t.Errorf("%s: purged %+v, want %+v", target, got, want)
 			}
-		case <-time.After(patience):
+		case <-time.After(waitLimit):
 			t.Fatalf("%s: no purge", target)
 		}
 	}

@@ -71,7 +71,7 @@ def app(environ, start_response):
 		if got != "200 OK" {
 			t.Errorf("got %s, want 200", got)
 		}
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("the read of the response does not return")
 	}
 	r.awaitLine(t, i, "heard") // from the control socket

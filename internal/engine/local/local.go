@@ -91,8 +91,8 @@ type Options struct {
 	NoZygotes bool
 	// LoadTimeout bounds the loading of user code; 0 is 30 s.
 	LoadTimeout time.Duration
-	// Patience multiplies every timeout of a start, for a slow machine; 0 is 1.
-	Patience int
+	// TimeoutFactor multiplies every timeout of a start, for a slow machine; 0 is 1.
+	TimeoutFactor int
 }
 
 // Engine is an [engine.Engine] of processes. It can start instances while Run runs.
@@ -126,7 +126,7 @@ func New(o Options) (*Engine, error) {
 	}
 	o.Pool = cmp.Or(o.Pool, 2)
 	o.Memory = cmp.Or(o.Memory, 1024)
-	o.LoadTimeout, o.Patience = cmp.Or(o.LoadTimeout, 30*time.Second), cmp.Or(o.Patience, 1)
+	o.LoadTimeout, o.TimeoutFactor = cmp.Or(o.LoadTimeout, 30*time.Second), cmp.Or(o.TimeoutFactor, 1)
 	o.Templates = cmp.Or(o.Templates, defaultTemplates)
 	o.Archives = cmp.Or(o.Archives, filepath.Join(o.Dir, "archives"))
 	if o.Log == nil {
@@ -137,7 +137,7 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{o: o, host: &process.Host{Options: process.Options{
-		Sandbox: sandboxes, Dir: o.Dir, Logs: o.Logs, Usage: o.Usage, Network: o.Network, Memory: o.Memory, Patience: o.Patience, Log: o.Log,
+		Sandbox: sandboxes, Dir: o.Dir, Logs: o.Logs, Usage: o.Usage, Network: o.Network, Memory: o.Memory, TimeoutFactor: o.TimeoutFactor, Log: o.Log,
 	}}}
 	e.instances = instance.NewGroup(instance.Shared{Host: e.host, Burst: &e.burst, Trees: o.Trees, Purge: o.Purge, Data: serverOf(o.Data), LoadTimeout: o.LoadTimeout})
 	e.pythons = findPythons(pythonDirs(o.Path))

@@ -45,7 +45,7 @@ func open(t testing.TB, f enginetest.Fixture) *Engine {
 // running returns an engine with these options that runs until the test ends.
 func running(t testing.TB, o Options) *Engine {
 	t.Helper()
-	o.Patience = slowness
+	o.TimeoutFactor = slowness
 	e, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func TestDeathOfTheEngineEndsItsProcesses(t *testing.T) {
 	host.Wait()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	for _, pid := range pids {
 		for syscall.Kill(pid, 0) == nil && !zombie(pid) {
 			select {

@@ -25,7 +25,7 @@ func beginModule(t *testing.T, r *rig, spec lateen.FunctionSpec) (engine.Instanc
 // moduleStandby waits for the standby of a module.
 func moduleStandby(t *testing.T, r *rig, spec lateen.FunctionSpec) *process.Process {
 	t.Helper()
-	for deadline := time.After(patience); ; {
+	for deadline := time.After(waitLimit); ; {
 		for _, m := range r.templates.List() {
 			if w := r.templates.Standby(m); w != nil {
 				return w

@@ -22,8 +22,8 @@ import (
 // The machine may be busy with other tests, under the race detector as well: waits
 // have a long timeout, and the timeouts of starts are multiplied.
 const (
-	patience = 5 * time.Minute
-	slowness = 10
+	waitLimit = 5 * time.Minute
+	slowness  = 10
 )
 
 // rig is an engine whose functions are files of a test.
@@ -69,7 +69,7 @@ func (r *rig) tree(name string, files map[string]string) lateen.Digest {
 // begin starts an instance that ends with the test.
 func (r *rig) begin(t *testing.T, f lateen.Function, env map[string]string) (engine.Instance, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	name := "/" + string(f.Tree)
 	i, err := r.Start(ctx, lateen.FunctionSpec{
@@ -137,7 +137,7 @@ func fails(t *testing.T, i engine.Instance, target string, want error, text stri
 // awaitLine waits for a log line of an instance.
 func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.LogLine {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -157,7 +157,7 @@ func (r *rig) awaitLine(t *testing.T, i engine.Instance, text string) lateen.Log
 // rests waits until an instance has no open request.
 func rests(t *testing.T, i engine.Instance) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for i.Busy() > 0 {

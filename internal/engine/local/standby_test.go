@@ -12,7 +12,7 @@ import (
 // awaitStandby waits until the template of a function has a standby, and returns it.
 func (s *stage) awaitStandby(spec lateen.FunctionSpec) *process.Process {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
 		if w := s.standbyOf(spec); w != nil {
 			return w
 		}
@@ -138,7 +138,7 @@ func TestADeadStandbyIsReplaced(t *testing.T) {
 	dead := s.awaitStandby(spec)
 	dead.Kill()
 	<-dead.Exited
-	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); ; <-time.After(10 * time.Millisecond) {
 		if s.awaitStandby(spec) != dead {
 			break
 		}
@@ -162,7 +162,7 @@ func TestAStandbyEndsWithItsTemplate(t *testing.T) {
 			for what, exited := range map[string]<-chan struct{}{"spare": standby.Exited, "template": template.Exited} {
 				select {
 				case <-exited:
-				case <-time.After(patience):
+				case <-time.After(waitLimit):
 					t.Errorf("the %s is still running", what)
 				}
 			}
@@ -182,7 +182,7 @@ func TestAClaimedStandbySurvivesItsTemplate(t *testing.T) {
 	end(i)
 	select {
 	case <-template.Exited:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("the template is still running after its last forked process")
 	}
 }
@@ -202,7 +202,7 @@ func TestStandbysGetTheMemoryThatTemplatesLeave(t *testing.T) {
 	}
 	select {
 	case <-standby.Exited:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("the standby is still running")
 	}
 	if i := s.start(spec, lateen.StartTemplate); i.Process == standby {

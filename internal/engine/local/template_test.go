@@ -380,7 +380,7 @@ func TestForksSurviveTheirTemplate(t *testing.T) {
 	end(i)
 	select {
 	case <-given.Exited:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("the template is still running after its last forked process")
 	}
 }
@@ -497,13 +497,13 @@ func TestATemplateWithFullTemporarySpaceIsDropped(t *testing.T) {
 	if err := s.addTemplate(spec); err != nil {
 		t.Fatal(err)
 	}
-	crowd := s.templates.Of(spec)
+	full := s.templates.Of(spec)
 	i := s.start(spec, lateen.StartTemplate)
 	askProbe(t, i, "/fill")
 	end(i)
 	select {
-	case <-crowd.Exited:
-	case <-time.After(patience):
+	case <-full.Exited:
+	case <-time.After(waitLimit):
 		t.Error("the template is still running")
 	}
 	if i := s.start(spec, ""); i.Started().Kind == lateen.StartTemplate {

@@ -221,7 +221,7 @@ func (s *stage) unrepeatedForks(r *process.Runner, spec lateen.FunctionSpec, for
 // awaitSandboxes waits until a runtime has this many empty sandboxes.
 func (s *stage) awaitSandboxes(r *process.Runner, sandboxes int) {
 	s.t.Helper()
-	for deadline := time.Now().Add(patience); s.zygotes.Sandboxes(r) < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); s.zygotes.Sandboxes(r) < sandboxes; pool.Pause(s.t.Context(), 10*time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%d empty sandboxes", s.zygotes.Sandboxes(r))
 		}
@@ -345,7 +345,7 @@ func TestZygotesAndTheirForksEndWithThePlatform(t *testing.T) {
 	if len(pids) != 5 {
 		t.Fatalf("%d processes", len(pids))
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for _, pid := range pids {
 		for alive(pid) {
 			if time.Now().After(deadline) {

@@ -87,7 +87,7 @@ func (ps *Pools[P]) refillLocked(ctx context.Context, now time.Time) time.Durati
 	if urgent {
 		return again // the end of the waiting wakes Run
 	}
-	quiet, under := ps.o.Burst.Quiet(now), 0
+	quiet, under := ps.o.Burst.Remaining(now), 0
 	for _, p := range ps.all {
 		under += len(p.boots)
 	}
@@ -96,7 +96,7 @@ func (ps *Pools[P]) refillLocked(ctx context.Context, now time.Time) time.Durati
 		if !short {
 			continue
 		}
-		if wait = max(wait, min(quiet, p.short.Add(Patience).Sub(now))); wait > 0 {
+		if wait = max(wait, min(quiet, p.short.Add(MaxBurstWait).Sub(now))); wait > 0 {
 			again = min(again, wait)
 			continue
 		}

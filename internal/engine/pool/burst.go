@@ -10,9 +10,9 @@ const (
 	// QuietAfter is the time after the last start at which a [Burst] ends: where two
 	// processors share a core, a booting process doubles the time of a start.
 	QuietAfter = 100 * time.Millisecond
-	// Patience is the longest time for which background work waits for the end of a
+	// MaxBurstWait is the longest time for which background work waits for the end of a
 	// burst.
-	Patience = 2 * time.Second
+	MaxBurstWait = 2 * time.Second
 
 	busyInterval = 20 * time.Millisecond // interval of checks while starts are in progress
 )
@@ -36,8 +36,8 @@ func (r *Burst) Enter() (leave func()) {
 // On reports whether any start is in progress.
 func (r *Burst) On() bool { return r.under.Load() > 0 }
 
-// Quiet returns the time after which to check again; 0 if the burst is over.
-func (r *Burst) Quiet(now time.Time) time.Duration {
+// Remaining returns the time after which to check again; 0 if the burst is over.
+func (r *Burst) Remaining(now time.Time) time.Duration {
 	if r.On() {
 		return busyInterval
 	}
@@ -48,12 +48,12 @@ func (r *Burst) Quiet(now time.Time) time.Duration {
 	return max(0, QuietAfter-since)
 }
 
-// Over waits for the end of the burst, at most for [Patience]. The error is the cause of
+// Over waits for the end of the burst, at most for [MaxBurstWait]. The error is the cause of
 // the end of ctx.
 func (r *Burst) Over(ctx context.Context) error {
-	for latest := time.Now().Add(Patience); ; {
+	for latest := time.Now().Add(MaxBurstWait); ; {
 		now := time.Now()
-		wait := min(r.Quiet(now), latest.Sub(now))
+		wait := min(r.Remaining(now), latest.Sub(now))
 		if wait <= 0 {
 			return context.Cause(ctx)
 		}

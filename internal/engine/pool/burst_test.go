@@ -13,7 +13,7 @@ func TestABurstEndsSomeTimeAfterItsLastStart(t *testing.T) {
 		var r Burst
 		quiet := func(want time.Duration) {
 			t.Helper()
-			if got := r.Quiet(time.Now()); got != want {
+			if got := r.Remaining(time.Now()); got != want {
 				t.Errorf("the burst is over in %v, want %v", got, want)
 			}
 		}
@@ -54,7 +54,7 @@ func TestTheWaitForTheEndOfABurstIsBounded(t *testing.T) {
 			t.Error(err)
 		}
 		defer r.Enter()()
-		if err := waits(t.Context(), Patience); err != nil {
+		if err := waits(t.Context(), MaxBurstWait); err != nil {
 			t.Error(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -68,7 +68,7 @@ func TestTheWaitForTheEndOfABurstIsBounded(t *testing.T) {
 func TestABurstEndsIfTheClockIsSetBack(t *testing.T) {
 	var r Burst
 	r.Enter()()
-	if got := r.Quiet(time.Now().Add(-2 * time.Hour)); got > QuietAfter {
+	if got := r.Remaining(time.Now().Add(-2 * time.Hour)); got > QuietAfter {
 		t.Errorf("the burst is over in %v", got)
 	}
 }

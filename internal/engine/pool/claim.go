@@ -85,7 +85,7 @@ func (p *Pool[P]) Ready() bool {
 }
 
 // Use reports whether the runtime is in use, even if its pool is disabled, and whether
-// its pool has its floor, or has lacked it for longer than [Patience], so that other
+// its pool has its floor, or has lacked it for longer than [MaxBurstWait], so that other
 // work need not wait for it.
 func (p *Pool[P]) Use() (used, filled bool) {
 	p.pools.mu.Lock()
@@ -93,7 +93,7 @@ func (p *Pool[P]) Use() (used, filled bool) {
 	now, last := time.Now(), p.demand.last
 	used = p.found && (p.always || !last.IsZero() && now.Sub(last) <= forgetAfter)
 	enough := len(p.ready) >= min(p.size, p.pools.o.Floor)
-	return used, enough || !p.short.IsZero() && now.Sub(p.short) > Patience
+	return used, enough || !p.short.IsZero() && now.Sub(p.short) > MaxBurstWait
 }
 
 // Claim returns a blank process for a tenant, and whether it was ready. If none is

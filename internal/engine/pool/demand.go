@@ -33,10 +33,10 @@ func (d *demand) claim(now time.Time, each time.Duration) {
 }
 
 // backlogAt returns the part of the backlog that refills cannot have replaced by now.
-// Refills wait for the end of a burst, up to [Patience].
+// Refills wait for the end of a burst, up to [MaxBurstWait].
 func (d *demand) backlogAt(now time.Time, each time.Duration) float64 {
 	begin := d.last.Add(QuietAfter)
-	if latest := d.since.Add(Patience); latest.Before(begin) {
+	if latest := d.since.Add(MaxBurstWait); latest.Before(begin) {
 		begin = latest
 	}
 	if begin.Before(d.last) {

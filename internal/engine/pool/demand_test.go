@@ -75,8 +75,8 @@ func TestSteadyClaimsGrowThePoolUpToALimit(t *testing.T) {
 		d.claim(now, eachTest)
 		now = now.Add(gap)
 	}
-	if size, most := d.size(now, 2), headroom*(float64(Patience/gap)+2); float64(size) > most {
-		t.Errorf("the size is %d, more than %v, the claims during Patience", size, most)
+	if size, most := d.size(now, 2), headroom*(float64(MaxBurstWait/gap)+2); float64(size) > most {
+		t.Errorf("the size is %d, more than %v, the claims during MaxBurstWait", size, most)
 	}
 }
 
@@ -102,7 +102,7 @@ func TestAPoolOfThePeakServesItsClaimsAtOnce(t *testing.T) {
 			begin := done
 			if n > 0 {
 				quiet := claims[n-1].Add(QuietAfter)
-				if late := short.Add(Patience); late.Before(quiet) {
+				if late := short.Add(MaxBurstWait); late.Before(quiet) {
 					quiet = late
 				}
 				if quiet.After(begin) {

@@ -60,7 +60,7 @@ type Options[P Process] struct {
 	Reserved func() int64
 	// Spare returns the available memory of the host, in bytes.
 	Spare func() int64
-	// Burst tracks the starts in progress: refills wait for their end, up to [Patience].
+	// Burst tracks the starts in progress: refills wait for their end, up to [MaxBurstWait].
 	Burst *Burst
 	Log   *slog.Logger
 }

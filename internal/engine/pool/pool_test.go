@@ -222,11 +222,11 @@ func TestRefillsWaitForTheEndOfABurst(t *testing.T) {
 
 		defer y.burst.Enter()()
 		y.claim(t.Context(), p)
-		if _, booting := y.has(p, Patience-10*time.Millisecond); booting != 0 {
+		if _, booting := y.has(p, MaxBurstWait-10*time.Millisecond); booting != 0 {
 			t.Error("a refill began while a start was under way")
 		}
 		if _, booting := y.has(p, 20*time.Millisecond); booting != 1 {
-			t.Error("the refill waits longer than Patience")
+			t.Error("the refill waits longer than MaxBurstWait")
 		}
 	})
 }

@@ -7,11 +7,11 @@ type Load struct {
 	Processors float64 // CPUs for functions
 	Expected   float64 // CPUs that the requests in flight are expected to use
 
-	since time.Time     // beginning of the window
-	spent time.Duration // CPU time since then
-	rate  float64       // smoothed rate
-	calm  time.Time     // end of the last window with free CPU time despite a high expected use
-	quiet time.Time     // end of the first window of the current series of such windows; zero if there is none
+	since    time.Time     // beginning of the window
+	spent    time.Duration // CPU time since then
+	rate     float64       // smoothed rate
+	calm     time.Time     // end of the last window with free CPU time despite a high expected use
+	unloaded time.Time     // end of the first window of the current series of such windows; zero if there is none
 }
 
 // Window is the shortest time over which a rate is measured.
@@ -37,11 +37,11 @@ func (l *Load) Add(now time.Time, spent time.Duration) {
 	}
 	switch enough := rate < short*l.Processors; {
 	case !enough:
-		l.quiet = time.Time{}
+		l.unloaded = time.Time{}
 	case l.Expected >= l.Processors:
 		l.calm = now
-		if l.quiet.IsZero() {
-			l.quiet = now
+		if l.unloaded.IsZero() {
+			l.unloaded = now
 		}
 	}
 	l.rate, l.since, l.spent = rate, now, 0
@@ -62,5 +62,5 @@ func (l *Load) IsShort(now time.Time) bool {
 // MayGrow reports whether CPU time has been sufficient for so long that waiting
 // requests must be short of instances, not of CPUs.
 func (l *Load) MayGrow(now time.Time) bool {
-	return !l.IsShort(now) && (l.Expected < l.Processors || !l.quiet.IsZero() && now.Sub(l.quiet) >= quietFor)
+	return !l.IsShort(now) && (l.Expected < l.Processors || !l.unloaded.IsZero() && now.Sub(l.unloaded) >= quietFor)
 }

@@ -36,14 +36,14 @@ type Host struct {
 
 // Options are the settings of a [host].
 type Options struct {
-	Sandbox  *sandbox.Sandbox
-	Dir      string           // holds sockets and temporary files
-	Logs     engine.LogSink   // takes the log lines of functions
-	Usage    engine.UsageSink // takes the usage of processes that are no instances; nil discards it
-	Network  *egress.Network  // nil: processes have no network
-	Memory   int              // default memory limit of an instance, in MiB
-	Patience int              // factor of every timeout
-	Log      *slog.Logger
+	Sandbox       *sandbox.Sandbox
+	Dir           string           // holds sockets and temporary files
+	Logs          engine.LogSink   // takes the log lines of functions
+	Usage         engine.UsageSink // takes the usage of processes that are no instances; nil discards it
+	Network       *egress.Network  // nil: processes have no network
+	Memory        int              // default memory limit of an instance, in MiB
+	TimeoutFactor int              // factor of every timeout
+	Log           *slog.Logger
 }
 
 // OpenSockets creates the directory of the sockets.
@@ -62,7 +62,7 @@ func (h *Host) Close() error { return h.Sockets.Close() }
 
 // Scaled scales a timeout for this machine.
 func (h *Host) Scaled(usual time.Duration) time.Duration {
-	return usual * time.Duration(h.Patience)
+	return usual * time.Duration(h.TimeoutFactor)
 }
 
 // WithTimeout returns ctx with a scaled timeout.

@@ -27,10 +27,10 @@ type standbyGap struct {
 	retry time.Time // earliest next attempt
 }
 
-// wait returns the time until the next attempt, which prefers a quiet moment. After
-// the patience of the pool it does not wait for one.
-func (l standbyGap) wait(now time.Time, quiet time.Duration) time.Duration {
-	return max(l.retry.Sub(now), min(quiet, l.since.Add(pool.Patience).Sub(now)))
+// wait returns the time until the next attempt, given the rest of a burst of starts, for
+// which it waits at most [pool.MaxBurstWait].
+func (l standbyGap) wait(now time.Time, burst time.Duration) time.Duration {
+	return max(l.retry.Sub(now), min(burst, l.since.Add(pool.MaxBurstWait).Sub(now)))
 }
 
 // KeepStandbys forks a standby for each template without one, one after the other in
@@ -46,7 +46,7 @@ func (ts *Templates) KeepStandbys(ctx context.Context) {
 			return
 		}
 		now := time.Now()
-		t, again := ts.needsStandby(now, ts.group.Burst.Quiet(now))
+		t, again := ts.needsStandby(now, ts.group.Burst.Remaining(now))
 		if t != nil {
 			ts.startStandby(ctx, t)
 			again = 0
@@ -57,7 +57,7 @@ func (ts *Templates) KeepStandbys(ctx context.Context) {
 
 // needsStandby returns the most recently used template that is due for a standby, or
 // else the time until the next check.
-func (ts *Templates) needsStandby(now time.Time, quiet time.Duration) (*Template, time.Duration) {
+func (ts *Templates) needsStandby(now time.Time, burst time.Duration) (*Template, time.Duration) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	again := standbyInterval
@@ -66,7 +66,7 @@ func (ts *Templates) needsStandby(now time.Time, quiet time.Duration) (*Template
 		if t.standby != nil || n >= standbys && t.Instance != nil {
 			continue
 		}
-		wait := t.gap.wait(now, quiet)
+		wait := t.gap.wait(now, burst)
 		if wait <= 0 {
 			return t, 0
 		}

@@ -30,12 +30,12 @@ func TestAStandbyWaitsForTheEndOfABurstWithALimit(t *testing.T) {
 		quiet time.Duration
 		want  time.Duration
 	}{
-		"quiet":                               {standbyGap{since: now}, 0, 0},
-		"quiet for a while":                   {standbyGap{since: now}, -time.Second, -time.Second},
-		"soon":                                {standbyGap{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
-		"never quiet":                         {standbyGap{since: now.Add(-pool.Patience)}, 40 * time.Millisecond, 0},
-		"after a failure":                     {standbyGap{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
-		"patience is over before it is quiet": {standbyGap{since: now.Add(-pool.Patience / 2)}, time.Hour, pool.Patience / 2},
+		"quiet":             {standbyGap{since: now}, 0, 0},
+		"quiet for a while": {standbyGap{since: now}, -time.Second, -time.Second},
+		"soon":              {standbyGap{since: now}, 40 * time.Millisecond, 40 * time.Millisecond},
+		"never quiet":       {standbyGap{since: now.Add(-pool.MaxBurstWait)}, 40 * time.Millisecond, 0},
+		"after a failure":   {standbyGap{since: now.Add(-time.Hour), retry: now.Add(time.Second)}, 0, time.Second},
+		"the longest wait is over before it is quiet": {standbyGap{since: now.Add(-pool.MaxBurstWait / 2)}, time.Hour, pool.MaxBurstWait / 2},
 	} {
 		if got := c.gap.wait(now, c.quiet); got != c.want {
 			t.Errorf("%s: wait %v, want %v", name, got, c.want)

@@ -99,7 +99,7 @@ func (zs *Zygotes) stockSandboxes(ctx context.Context) {
 			case z == nil:
 				ready.destroyAll()
 			case ready.count() >= maxEmptySandboxes:
-			case zs.burst.Quiet(time.Now()) > 0:
+			case zs.burst.Remaining(time.Now()) > 0:
 				wait = min(wait, pool.QuietAfter)
 			default:
 				s, err := zs.buildSandbox(ctx, z.mounts, true)

@@ -17,7 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/sandbox"
 )
 
-const patience = 5 * time.Minute
+const waitLimit = 5 * time.Minute
 
 // newZygotes returns zygotes for a runtime in use, which a test manages itself. The
 // test is skipped if the host does not support them.
@@ -80,7 +80,7 @@ func TestFailingZygotesAreDisabled(t *testing.T) {
 	}
 }
 
-func TestWornZygotesAreReplaced(t *testing.T) {
+func TestOldZygotesAreReplaced(t *testing.T) {
 	zs, r := newZygotes(t)
 	if err := zs.Renew(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestWornZygotesAreReplaced(t *testing.T) {
 	}
 	select {
 	case <-before.Exited:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("the worn zygote is still running")
 	}
 	if z := zs.Of(r); z == nil || z == before {

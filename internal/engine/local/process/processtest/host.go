@@ -24,7 +24,7 @@ func Open(t testing.TB, dir string) *process.Host {
 		t.Fatal(err)
 	}
 	h := &process.Host{Options: process.Options{
-		Sandbox: walls, Dir: dir, Logs: &enginetest.Logs{}, Memory: 1024, Patience: slowness, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Sandbox: walls, Dir: dir, Logs: &enginetest.Logs{}, Memory: 1024, TimeoutFactor: slowness, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	if err := h.OpenSockets(); err != nil {
 		t.Fatal(err)
