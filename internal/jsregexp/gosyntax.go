@@ -39,8 +39,11 @@ func writeGo(b *strings.Builder, n *Node) bool {
 		if len(n.Subs) == 0 {
 			b.WriteString("(?:)")
 		}
-		for _, sub := range n.Subs {
-			if !writeGo(b, sub) {
+		for i := 0; i < len(n.Subs); i++ {
+			if run := foldedRun(n.Subs[i:]); run > 0 {
+				writeGoFolded(b, n.Subs[i:i+run])
+				i += run - 1
+			} else if !writeGo(b, n.Subs[i]) {
 				return false
 			}
 		}
@@ -67,6 +70,23 @@ func writeGo(b *strings.Builder, n *Node) bool {
 		return false
 	}
 	return true
+}
+
+// foldedRun is the number of nodes, from the first, that are characters for which Go's
+// (?i) means the same: ASCII without k and s, which Go also compares with K (U+212A) and ſ.
+func foldedRun(nodes []*Node) (n int) {
+	for n < len(nodes) && nodes[n].Kind == Char && nodes[n].Fold && nodes[n].Rune < 0x80 && !strings.ContainsRune("kKsS", nodes[n].Rune) {
+		n++
+	}
+	return n
+}
+
+func writeGoFolded(b *strings.Builder, nodes []*Node) {
+	b.WriteString("(?i:")
+	for _, n := range nodes {
+		b.WriteString(regexp.QuoteMeta(string(n.Rune)))
+	}
+	b.WriteByte(')')
 }
 
 func writeGoRepeat(b *strings.Builder, n *Node) bool {

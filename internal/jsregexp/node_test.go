@@ -173,7 +173,7 @@ func (g generator) pick(of ...string) string { return of[g.IntN(len(of))] }
 func (g generator) text() string {
 	var b strings.Builder
 	for range g.IntN(9) {
-		b.WriteString(g.pick("a", "a", "b", "A", "B", "/", "/", ".", "-", "1", "_", "ab", "aa", "é", "É", "k", "\n", " ", "s", "ſ"))
+		b.WriteString(g.pick("a", "a", "b", "A", "B", "/", "/", ".", "-", "1", "_", "ab", "aa", "é", "É", "k", "\n", " ", "s", "ſ", "\u212a"))
 	}
 	return b.String()
 }

@@ -390,7 +390,7 @@ func (p *parser) char(r rune) *Node {
 	if p.fold {
 		return &Node{Kind: Char, Rune: r, Fold: true, Set: foldedRune(r)}
 	}
-	return &Node{Kind: Char, Rune: r, Set: Set{r, r}}
+	return &Node{Kind: Char, Rune: r, Set: single(r)}
 }
 
 func (p *parser) escape() (*Node, error) {

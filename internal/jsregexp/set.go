@@ -95,9 +95,9 @@ func (s Set) folded() Set {
 func foldedRune(r rune) Set {
 	if r < 0x80 {
 		if up := canonical(r); 'A' <= up && up <= 'Z' {
-			return Set{up, up, up | 0x20, up | 0x20}
+			return letters[up-'A'][:]
 		}
-		return Set{r, r}
+		return single(r)
 	}
 	ranges := []rune{r, r}
 	for _, other := range cases()[canonical(r)] {
@@ -105,6 +105,34 @@ func foldedRune(r rune) Set {
 	}
 	return newSet(ranges)
 }
+
+// single returns the set of r alone.
+func single(r rune) Set {
+	if 0 <= r && r < 0x80 {
+		return ascii[r][:]
+	}
+	return Set{r, r}
+}
+
+// The sets of each ASCII character, and of each letter in both cases, for all patterns:
+// most characters of a route are among them, and sets are immutable.
+//
+//nolint:gochecknoglobals // constants in all but name
+var (
+	ascii = func() (all [0x80][2]rune) {
+		for r := range all {
+			all[r] = [2]rune{rune(r), rune(r)}
+		}
+		return all
+	}()
+	letters = func() (all [26][4]rune) {
+		for n := range all {
+			up := 'A' + rune(n)
+			all[n] = [4]rune{up, up, up | 0x20, up | 0x20}
+		}
+		return all
+	}()
+)
 
 // canonical is Canonicalize of ECMA-262, 22.2.2.7.3, without the flag u: the upper
 // case of a code unit, if it is a single unit and does not turn non-ASCII into

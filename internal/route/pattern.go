@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,9 +41,9 @@ type pattern struct {
 	// ahead are look-aheads at a fixed offset in prefix, removed from the rest.
 	ahead []lookAhead
 
-	re           *regexp.Regexp
+	re           *regexp.Regexp // nil if linear or backtracking is not
 	backtracking *jsregexp.Regexp
-	size         int // instructions of re
+	size         int // instructions of re, or steps of linear, and instructions of the look-aheads
 
 	bytes int64 // approximate memory of the pattern
 }
@@ -86,20 +87,20 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 	}
 	p := &pattern{names: tree.Names, fold: fold}
 	rest := p.cutLookAheads(tree.Root)
-	ok, err := p.compile(rest)
-	if err != nil {
+	if p.deriveText(rest); p.linear != nil {
+		p.size, p.bytes = len(p.linear), patternBytes+int64(len(source)+stepBytes*len(p.linear))
+		p.addLookAheads()
+		return p, nil
+	}
+	if ok, err := p.compile(rest); ok || err != nil {
+		return p, err
+	}
+	p.ahead = nil
+	if p.backtracking, err = tree.Compile(); err != nil {
 		return nil, err
 	}
-	if !ok {
-		rest, p.ahead = tree.Root, nil
-		if p.backtracking, err = tree.Compile(); err != nil {
-			return nil, err
-		}
-		p.bytes = patternBytes + p.backtracking.Bytes()
-	}
-	if isAnchored(rest) {
-		p.deriveText(scan(jsregexp.NewConcat(rest.Subs[1 : len(rest.Subs)-1]...)))
-	}
+	p.bytes = patternBytes + p.backtracking.Bytes()
+	p.deriveText(tree.Root)
 	return p, nil
 }
 
@@ -110,27 +111,32 @@ func (p *pattern) compile(root *jsregexp.Node) (ok bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	if p.size, p.bytes, err = programSize(source); err != nil {
+	if p.size, p.bytes, err = programSize(root, source); err != nil {
 		return false, err
 	}
 	if p.re, err = regexp.Compile(source); err != nil {
 		return false, nil //nolint:nilerr // it repeats something more often than Go's engine can
 	}
-	for _, ahead := range p.ahead {
-		p.size, p.bytes = p.size+ahead.size, p.bytes+ahead.bytes
-	}
+	p.addLookAheads()
 	return true, nil
 }
 
-// programSize returns the number of instructions of Go's engine for source and their
-// size in bytes, or an error if there are too many. For a source that Go's engine
-// cannot parse it returns 0.
-func programSize(source string) (size int, bytes int64, err error) {
-	instructions, classes, err := measure(source)
-	if err != nil {
-		return 0, 0, nil //nolint:nilerr // the other engine may read it
+// addLookAheads adds the sizes of the look-aheads to that of the rest.
+func (p *pattern) addLookAheads() {
+	for _, ahead := range p.ahead {
+		p.size, p.bytes = p.size+ahead.size, p.bytes+ahead.bytes
 	}
+}
+
+// programSize returns the number of instructions of Go's engine for root, whose source in
+// Go's syntax is source, and their size in bytes, or an error if there are too many. For a
+// source that Go's engine cannot parse it returns 0.
+func programSize(root *jsregexp.Node, source string) (size int, bytes int64, err error) {
+	instructions, classes := measure(root)
 	if instructions > maxProgram {
+		if _, err := syntax.Parse(source, syntax.Perl); err != nil {
+			return 0, 0, nil //nolint:nilerr // the other engine may read it
+		}
 		return 0, 0, fmt.Errorf("the pattern needs %d instructions, more than %d", instructions, maxProgram)
 	}
 	return int(instructions), patternBytes + instructionBytes*instructions + classes, nil
@@ -146,12 +152,16 @@ func isAnchored(root *jsregexp.Node) bool {
 // into ahead and returns root without them. Such a look-ahead depends only on the
 // text from a known offset on, so it can be tested separately.
 func (p *pattern) cutLookAheads(root *jsregexp.Node) *jsregexp.Node {
-	if !isAnchored(root) {
+	if !isAnchored(root) || !hasLookAround(root) {
 		return root
 	}
 	offset := 0
 	rest, _ := p.cut(root, &offset)
 	return rest
+}
+
+func hasLookAround(n *jsregexp.Node) bool {
+	return n.Kind == jsregexp.Look || slices.ContainsFunc(n.Subs, hasLookAround)
 }
 
 // cut is cutLookAheads of n, which begins at offset. fixed means that the text up to
@@ -209,7 +219,7 @@ func compileLookAhead(n *jsregexp.Node) (ahead lookAhead, ok bool) {
 		return ahead, false
 	}
 	var err error
-	if ahead.size, ahead.bytes, err = programSize(source); err != nil {
+	if ahead.size, ahead.bytes, err = programSize(tree.Root, source); err != nil {
 		return ahead, false
 	}
 	ahead.wanted = !n.Not
@@ -228,9 +238,13 @@ func dependsOnEarlierText(n *jsregexp.Node) bool {
 	}
 }
 
-// deriveText derives the text that every match has from tokens, which are all tokens
-// between the anchors.
-func (p *pattern) deriveText(tokens []token) {
+// deriveText derives the text that every match has, and the linear form, from root.
+func (p *pattern) deriveText(root *jsregexp.Node) {
+	p.prefix, p.suffix, p.infix = "", "", ""
+	if !isAnchored(root) {
+		return
+	}
+	tokens := scan(jsregexp.NewConcat(root.Subs[1 : len(root.Subs)-1]...))
 	if p.linear = linearise(tokens, p.isText); p.backtracking != nil {
 		p.linear = nil
 	}

@@ -2,10 +2,10 @@ package route
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/jsregexp"
 )
 
 // The bounds of one compiled table. Its patterns take far more memory than their
@@ -20,6 +20,7 @@ const (
 	ruleBytes        = 512
 	patternBytes     = 1024
 	instructionBytes = 64 // an instruction of Go's engine
+	stepBytes        = 64 // a step of a linear pattern
 	partBytes        = 64 // a part of a template
 )
 
@@ -83,41 +84,36 @@ func (t *template) bytes() (n int64) {
 	return n
 }
 
-// measure returns the number of instructions of Go's engine for source and the bytes
-// of its character classes, or an error if the engine cannot parse source. It does
-// not compile: compiling alone may take hundreds of megabytes.
-func measure(source string) (instructions, bytes int64, err error) {
-	tree, err := syntax.Parse(source, syntax.Perl)
-	if err != nil {
-		return 0, 0, err
-	}
-	instructions, bytes = weigh(tree)
-	return instructions + 2, bytes, nil // the program begins with a fail and ends with a match
+// measure returns the number of instructions of Go's engine for root, which has a form in
+// Go's syntax, and the bytes of its character classes. It does not compile: compiling
+// alone may take hundreds of megabytes.
+func measure(root *jsregexp.Node) (instructions, bytes int64) {
+	instructions, bytes = weigh(root)
+	return instructions + 2, bytes // the program begins with a fail and ends with a match
 }
 
 // weigh is [measure] of a tree. Repetitions of a class share one slice.
-func weigh(re *syntax.Regexp) (instructions, bytes int64) {
-	for _, sub := range re.Sub {
-		n, b := weigh(sub)
-		instructions, bytes = instructions+n, bytes+b
+func weigh(n *jsregexp.Node) (instructions, bytes int64) {
+	for _, sub := range n.Subs {
+		i, b := weigh(sub)
+		instructions, bytes = instructions+i, bytes+b
 	}
-	switch re.Op {
-	case syntax.OpLiteral:
-		instructions = int64(len(re.Rune))
-		bytes += 4 * int64(len(re.Rune))
-	case syntax.OpCharClass:
-		instructions = 1
-		bytes += 4 * int64(len(re.Rune))
-	case syntax.OpConcat:
-	case syntax.OpAlternate:
-		instructions += int64(len(re.Sub)) - 1
-	case syntax.OpCapture:
+	switch n.Kind {
+	case jsregexp.Char:
+		instructions, bytes = 1, 4
+	case jsregexp.Class, jsregexp.Dot:
+		instructions, bytes = 1, 4*int64(len(n.Set))
+	case jsregexp.Concat:
+		if len(n.Subs) == 0 {
+			instructions = 1
+		}
+	case jsregexp.Alternate:
+		instructions += int64(len(n.Subs)) - 1
+	case jsregexp.Capture:
 		instructions += 2
-	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
-		instructions++
-	case syntax.OpRepeat:
-		instructions = repeated(re, instructions)
-	default: // an assertion, any character, an empty expression
+	case jsregexp.Repeat:
+		instructions = repeated(n, instructions)
+	default: // an assertion
 		instructions = 1
 	}
 	return instructions, bytes
@@ -125,8 +121,8 @@ func weigh(re *syntax.Regexp) (instructions, bytes int64) {
 
 // repeated is the number of instructions of a repetition of an expression with once
 // instructions: x{2,5} is xx(x(x(x)?)?)?, and x{2,} is xx+.
-func repeated(re *syntax.Regexp, once int64) int64 {
-	least, most := int64(re.Min), int64(re.Max)
+func repeated(n *jsregexp.Node, once int64) int64 {
+	least, most := int64(n.Min), int64(n.Max)
 	if most < 0 {
 		return max(least, 1)*once + 1
 	}
