@@ -9,6 +9,7 @@ import (
 
 // call is an open request of an instance.
 type call struct {
+	i       *Instance
 	id      uint64
 	request lateen.RequestID
 	ended   chan struct{} // closed when the call has ended; fault is set before
@@ -28,10 +29,10 @@ type calls struct {
 	}
 }
 
-// add opens a call for a request.
-func (c *calls) add(request lateen.RequestID, due time.Time) *call {
+// add opens a call of i for a request.
+func (c *calls) add(i *Instance, request lateen.RequestID, due time.Time) *call {
 	c.last++
-	opened := &call{id: c.last, request: request, due: due, ended: make(chan struct{})}
+	opened := &call{i: i, id: c.last, request: request, due: due, ended: make(chan struct{})}
 	if c.open == nil {
 		c.open = map[uint64]*call{}
 	}

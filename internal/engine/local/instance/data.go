@@ -18,10 +18,9 @@ type channel struct {
 	wanted bool // the guest has asked for another one
 }
 
-// connectData connects the instance to the data cache of its deployment until the
+// connect connects i to the data cache of its deployment until the
 // connection or the process ends. A guest has one connection at a time.
-func (i *Instance) connectData() {
-	c := &i.data
+func (c *channel) connect(i *Instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wanted = true
@@ -34,7 +33,7 @@ func (i *Instance) connectData() {
 	dial, peer := i.Upstream.Dial, c.peer
 	c.open = i.group.Host.Go(func() {
 		for c.take() {
-			i.serveData(dial, peer)
+			serveData(i, dial, peer)
 		}
 	})
 }
@@ -49,7 +48,7 @@ func (c *channel) take() bool {
 
 // serveData opens one connection and serves it. Without a data cache it closes the
 // connection at once, so that the guest does not wait.
-func (i *Instance) serveData(dial func(context.Context) (net.Conn, error), peer *datacache.Peer) {
+func serveData(i *Instance, dial func(context.Context) (net.Conn, error), peer *datacache.Peer) {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // the end of the process ends it
 	defer cancel()
 	server := i.group.Data

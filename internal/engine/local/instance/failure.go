@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,67 +25,70 @@ const (
 )
 
 // explain turns the failure of an exchange into the error of the request.
-func (i *Instance) explain(req *http.Request, c *call, err error) error {
-	ctx := req.Context()
+func (c *call) explain(req *http.Request, err error) error {
+	i, ctx := c.i, req.Context()
 	var body *upstream.BodyError
 	switch {
 	case ctx.Err() != nil:
 		if errors.Is(err, upstream.ErrUnsent) {
-			i.forget(c) // the process sends no end of this request
+			c.forget() // the process sends no end of this request
 		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.o.Questions {
-			i.checkAlive(ctx)
+			i.alive.start(ctx, i)
 		}
 		return context.Cause(ctx)
 	case errors.As(err, &body):
 		return err
 	case errors.Is(err, lateen.ErrInvalid):
-		i.forget(c)
+		c.forget()
 		return err
 	case errors.Is(err, upstream.ErrUnsent):
-		i.forget(c)
+		c.forget()
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, guest.ErrRefused) {
 			i.Terminate() // the process no longer listens; if it is exiting, end preserves its exit status
 		}
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
 	if i.Upstream.Ended == nil && untouched(req, err) {
-		i.forget(c)
+		c.forget()
 		return fmt.Errorf("%w: %w", engine.ErrNotTaken, err)
 	}
-	i.awaitEnd(ctx, c)
+	c.awaitEnd(ctx)
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
 	case i.ended():
-		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.ExitError()))
+		return c.log(lateen.ErrFunctionFailed.With("the function's process ended before it answered: %s", i.ExitError()))
 	default:
-		return i.logFailure(c, errHungUp).Because(err)
+		return c.log(errHungUp).Because(err)
 	}
 }
 
 var errHungUp = lateen.ErrFunctionNoResponse.With("the function closed the connection without a response")
 
-// logFailure logs, in the name of a request, why the process gave no response or an
+// log logs, in the name of the request, why the process gave no response or an
 // incomplete one; the process itself could not.
-func (i *Instance) logFailure(c *call, why *lateen.Error) *lateen.Error {
-	i.Output.Log(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
+func (c *call) log(why *lateen.Error) *lateen.Error {
+	c.i.Output.Log(lateen.LogLine{Request: c.request, Level: lateen.LevelError, Source: "platform", Text: why.Message})
 	return why
 }
 
-// checkAlive starts a check whether the process hangs, unless one is running.
-func (i *Instance) checkAlive(ctx context.Context) {
-	if !i.checkingAlive.CompareAndSwap(false, true) {
+// aliveCheck is the check whether the process of an instance hangs.
+type aliveCheck struct{ running atomic.Bool }
+
+// start starts a check of i, unless one is running.
+func (a *aliveCheck) start(ctx context.Context, i *Instance) {
+	if !a.running.CompareAndSwap(false, true) {
 		return
 	}
 	i.group.Host.Go(func() {
-		defer i.checkingAlive.Store(false)
-		i.killIfBlocked(context.WithoutCancel(ctx))
+		defer a.running.Store(false)
+		killIfBlocked(context.WithoutCancel(ctx), i)
 	})
 }
 
-// killIfBlocked kills the process if its agent does not answer either: a request that
-// takes too long is no reason to kill it, but a blocked event loop is.
-func (i *Instance) killIfBlocked(ctx context.Context) {
+// killIfBlocked kills the process of i if its agent does not answer either: a request
+// that takes too long is no reason to kill it, but a blocked event loop is.
+func killIfBlocked(ctx context.Context, i *Instance) {
 	ctx, cancel := context.WithTimeout(ctx, blockedAfter)
 	defer cancel()
 	resp, err := i.Ask(ctx, guest.QuestionAlive)
@@ -109,16 +113,16 @@ func (i *Instance) killIfBlocked(ctx context.Context) {
 }
 
 // explainCut turns a broken response into the error of the request.
-func (i *Instance) explainCut(ctx context.Context, c *call, err error) error {
+func (c *call) explainCut(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	i.awaitEnd(ctx, c)
+	c.awaitEnd(ctx)
 	switch {
 	case c.over() && c.fault != nil:
 		return failure(c.fault.Reason, c.fault.Message)
-	case i.ended():
-		return i.logFailure(c, lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", i.ExitError()))
+	case c.i.ended():
+		return c.log(lateen.ErrFunctionFailed.With("the function's process ended in the middle of its response: %s", c.i.ExitError()))
 	default:
 		return lateen.ErrFunctionFailed.With("the function broke off its response").Because(err)
 	}
@@ -126,19 +130,20 @@ func (i *Instance) explainCut(ctx context.Context, c *call, err error) error {
 
 // awaitEnd waits, after the connection of a call broke, for the process's report of
 // the call's end, which arrives on the control connection.
-func (i *Instance) awaitEnd(ctx context.Context, c *call) {
+func (c *call) awaitEnd(ctx context.Context) {
 	timer := time.NewTimer(endTimeout)
 	defer timer.Stop()
 	select {
 	case <-c.ended:
-	case <-i.Exited:
+	case <-c.i.Exited:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 }
 
 // forget closes a call that never reached the process.
-func (i *Instance) forget(c *call) {
+func (c *call) forget() {
+	i := c.i
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.calls.end(c.id, nil)

@@ -19,13 +19,13 @@ func IsLambda(runtime string) bool { return strings.HasPrefix(runtime, "provided
 
 // lambda returns the settings of a program that uses the AWS Lambda Runtime API; nil
 // for other programs.
-func (i *Instance) lambda() *guest.Lambda {
-	f := i.o.Spec.Function
+func (o *Options) lambda() *guest.Lambda {
+	f := o.Spec.Function
 	if !IsLambda(f.Runtime) {
 		return nil
 	}
 	return &guest.Lambda{
-		Name: strings.Trim(i.o.Spec.Name, "/"), Memory: int(i.o.Memory >> 20), Timeout: int(i.duration().Seconds()), Gateway: f.AWSHandler != "",
+		Name: strings.Trim(o.Spec.Name, "/"), Memory: int(o.Memory >> 20), Timeout: int(o.duration().Seconds()), Gateway: f.AWSHandler != "",
 	}
 }
 

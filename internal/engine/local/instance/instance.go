@@ -32,10 +32,10 @@ type Instance struct {
 	Phases  engine.Phases // of the start; set before the first request
 	bootCPU time.Duration // CPU time that the process used before it got the function
 
-	data          channel     // to the data cache
-	requested     atomic.Bool // the instance has had a request
-	checkingAlive atomic.Bool // killIfBlocked is running
-	activation    Activation
+	data       channel     // to the data cache
+	requested  atomic.Bool // the instance has had a request
+	alive      aliveCheck
+	activation Activation
 
 	loaded chan error    // takes one value: nil when the code is loaded
 	done   chan struct{} // closed when the instance takes no more requests
@@ -96,8 +96,8 @@ func (i *Instance) Load(ctx context.Context, tree string, l Activation) error {
 		return i.abandon(err)
 	}
 	err = i.Activate(guest.Activate{
-		Root: root, Handler: f.Handler, Env: i.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.o.Spec.Name),
-		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.lambda(), Interpreter: i.Interpreter,
+		Root: root, Handler: f.Handler, Env: i.o.environment(), Edge: f.Edge(), Middleware: isMiddleware(i.o.Spec.Name),
+		Helpers: f.AddHelpers, WebAPI: f.UseWebAPI, AWSHandler: f.AWSHandler, SourceMaps: f.AddSourcemaps, Assets: f.EdgeAssets, Lambda: i.o.lambda(), Interpreter: i.Interpreter,
 		Archive: archive, Record: l.Record, Ahead: l.Standby, Template: l.Template, Memory: cmp.Or(f.Memory, i.group.Host.Memory),
 	}, i.receive)
 	if err != nil {
@@ -214,13 +214,13 @@ func (i *Instance) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := i.Upstream.RoundTrip(req, c.id)
 	if err != nil {
-		return nil, i.explain(req, c, err)
+		return nil, c.explain(req, err)
 	}
 	switch reason := resp.Header.Get(guest.HeaderFailure); reason {
 	case "":
 	case guest.FaultRefused:
 		resp.Header.Del(guest.HeaderFailure)
-		i.forget(c) // the process sends no end of this request
+		c.forget() // the process sends no end of this request
 	default:
 		return nil, failureIn(resp, reason)
 	}
@@ -228,7 +228,7 @@ func (i *Instance) RoundTrip(req *http.Request) (*http.Response, error) {
 		i.o.Answered(i, req, resp.StatusCode)
 	}
 	if body, ok := resp.Body.(*upstream.Body); ok {
-		body.Explain = func(err error) error { return i.explainCut(req.Context(), c, err) }
+		body.Explain = func(err error) error { return c.explainCut(req.Context(), err) }
 	}
 	return resp, nil
 }
@@ -240,7 +240,7 @@ func (i *Instance) call(request lateen.RequestID) (*call, bool) {
 	if i.retired {
 		return nil, false
 	}
-	c := i.calls.add(request, time.Now().Add(i.duration()+overdueAfter))
+	c := i.calls.add(i, request, time.Now().Add(i.o.duration()+overdueAfter))
 	i.attributeLocked(request)
 	return c, true
 }
@@ -252,7 +252,7 @@ func (i *Instance) receive(m guest.Message) {
 		i.purge(m)
 		return
 	case guest.TypeData:
-		i.connectData()
+		i.data.connect(i)
 		return
 	}
 	i.mu.Lock()

@@ -68,14 +68,14 @@ var ErrHangs = errors.New("it does not answer")
 // SendSamples sends the sample requests to an instance for a number of rounds, or
 // until the time is over; the responses do not matter. It fails at the first request
 // without a response, since the following ones would probably hang too.
-func (i *Instance) SendSamples(ctx context.Context, samples []Sample, rounds int) error {
+func SendSamples(ctx context.Context, i *Instance, samples []Sample, rounds int) error {
 	began := time.Now()
 	for range rounds {
 		for _, v := range samples {
 			if isClosed(i.done) || time.Since(began) > i.group.SampleTime {
 				return nil
 			}
-			if err := i.sendSample(ctx, v); err != nil {
+			if err := v.send(ctx, i); err != nil {
 				return err
 			}
 		}
@@ -83,7 +83,7 @@ func (i *Instance) SendSamples(ctx context.Context, samples []Sample, rounds int
 	return nil
 }
 
-func (i *Instance) sendSample(ctx context.Context, v Sample) error {
+func (v Sample) send(ctx context.Context, i *Instance) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.group.SampleTime, ErrHangs)
 	defer cancel()
 	header := http.Header{"X-Forwarded-Host": {v.host}, "X-Forwarded-Proto": {"https"}}

@@ -56,8 +56,8 @@ func (i *Instance) check(now time.Time) {
 }
 
 // duration returns the duration limit of a request.
-func (i *Instance) duration() time.Duration {
-	switch seconds := i.o.Spec.Function.MaxDuration; {
+func (o *Options) duration() time.Duration {
+	switch seconds := o.Spec.Function.MaxDuration; {
 	case seconds > 0:
 		return min(time.Duration(seconds)*time.Second, longestDuration)
 	case seconds < 0:

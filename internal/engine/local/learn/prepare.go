@@ -43,7 +43,7 @@ func (l *Learner) compile(ctx context.Context, r *process.Runner, spec lateen.Fu
 	}
 	defer i.KillAndWait()
 	samples := l.samples(spec)
-	if err := i.SendSamples(ctx, samples, warmRounds); err != nil {
+	if err := instance.SendSamples(ctx, i, samples, warmRounds); err != nil {
 		return fmt.Errorf("warm %s up: %w", spec.Name, err)
 	}
 	resp, err := i.Ask(ctx, guest.QuestionArchive)

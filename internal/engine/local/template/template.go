@@ -76,7 +76,7 @@ func (ts *Templates) boot(ctx context.Context, r *process.Runner, spec lateen.Fu
 	if err != nil {
 		return nil, fmt.Errorf("run %s for a template: %w", spec.Name, err)
 	}
-	if err := i.SendSamples(ctx, samples, rounds); err != nil {
+	if err := instance.SendSamples(ctx, i, samples, rounds); err != nil {
 		i.KillAndWait()
 		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
 	}
@@ -115,7 +115,7 @@ func (ts *Templates) recordFootprint(ctx context.Context, t *Template, samples [
 	if err := errors.Join(guest.Settle(w.Control(), nil), i.Resume(ctx)); err != nil {
 		return nil, err
 	}
-	if err := i.SendSamples(ctx, samples, 1); err != nil || i.Lost() {
+	if err := instance.SendSamples(ctx, i, samples, 1); err != nil || i.Lost() {
 		return nil, process.RefusalError("its forked processes do not answer")
 	}
 	footprint, err := footprintOf(i.Sandboxed.ID())
