@@ -21,7 +21,7 @@ const plainUser = 0x6c617465
 // TestFunctionsOfAPlainUserAreContained runs all attacks as an ordinary user.
 func TestFunctionsOfAPlainUserAreContained(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("whoever runs this is a plain user already")
+		t.Skip("the test runs as a plain user already")
 	}
 	dir := enginetest.Reachable(t)
 	for _, name := range []string{"tmp", "home", "runtimes"} {
