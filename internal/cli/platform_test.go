@@ -113,8 +113,8 @@ func (p *platform) takeUploads() int {
 	return n
 }
 
-// functions stands for the fleet: every function writes two lines and answers,
-// but one under /api/crash, which fails.
+// functions stands for the fleet: every function writes two lines and answers, after a
+// wait for an instance with the query queued. With the query crash it fails.
 type functions struct {
 	logs    *observe.Log
 	invoked sync.Map // ids of projects
@@ -125,6 +125,9 @@ func (f *functions) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *h
 	f.invoked.Store(spec.Project, true)
 	inv.Function, inv.Start = spec.Name, lateen.StartBlank
 	inv.Claim, inv.Load, inv.Handler = 800*time.Microsecond, 5200*time.Microsecond, 3*time.Millisecond
+	if strings.Contains(req.URL.RawQuery, "queued") {
+		inv.Start, inv.Queue, inv.Claim, inv.Load = lateen.StartWarm, 2*time.Millisecond, 20*time.Microsecond, 0
+	}
 	inv.CPU, inv.Memory, inv.Outbound = 4*time.Millisecond, 42_000_000, []lateen.Outbound{{Host: "db.example.com", Count: 2}}
 	write := func(level, text string) {
 		f.logs.Log(lateen.LogLine{

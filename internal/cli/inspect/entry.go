@@ -148,6 +148,9 @@ func invocation(e *client.Entry) *lateen.Invocation {
 	return e.Invocation
 }
 
+// shortest is the shortest phase that is shown: [terminal.Precise] rounds less to 0.
+const shortest = 50 * time.Microsecond
+
 // whyText describes the phases of a start, and its failures.
 func whyText(e *client.Entry) string {
 	var words []string
@@ -161,9 +164,9 @@ func whyText(e *client.Entry) string {
 			is   bool
 		}{
 			{"queue", terminal.Precise(inv.Queue), inv.Queue >= time.Millisecond},
-			{"claim", terminal.Precise(inv.Claim), inv.Claim > 0},
-			{"load", terminal.Precise(inv.Load), inv.Load > 0},
-			{"handler", terminal.Precise(inv.Handler), inv.Handler > 0},
+			{"claim", terminal.Precise(inv.Claim), inv.Claim >= shortest},
+			{"load", terminal.Precise(inv.Load), inv.Load >= shortest},
+			{"handler", terminal.Precise(inv.Handler), inv.Handler >= shortest},
 		} {
 			if phase.is {
 				words = append(words, terminal.Paint(terminal.Dim, phase.name+" "+phase.took))
