@@ -14,8 +14,8 @@ type Function struct {
 
 	Production  bool     `json:"production"`            // it is the one that production serves
 	Paths       []string `json:"paths"`                 // that lead to it; empty outside of production
-	MemoryLimit int      `json:"memoryLimit,omitempty"` // MiB; 0 is the platform's default
-	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is the platform's default, -1 the longest
+	MemoryLimit int      `json:"memoryLimit,omitempty"` // MiB; 0 is unknown
+	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is unknown
 }
 
 // Functions returns the functions of a project: those of production, idle ones

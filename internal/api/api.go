@@ -39,12 +39,13 @@ type Options struct {
 	Control *control.Control
 	Logs    Logs
 	// Functions reports the current state of functions; nil: all are idle.
-	Functions Functions
-	Debug     Debugger // answers requests below /debug; nil: there are none
-	Log       *slog.Logger
-	Version   string // version of this build, as in /healthz; "" is dev
-	Uploads   int    // concurrent file uploads; 0 is 64
-	Deploys   int    // concurrent requests for deployments; 0 is 8
+	Functions      Functions
+	FunctionLimits FunctionLimits
+	Debug          Debugger // answers requests below /debug; nil: there are none
+	Log            *slog.Logger
+	Version        string // version of this build, as in /healthz; "" is dev
+	Uploads        int    // concurrent file uploads; 0 is 64
+	Deploys        int    // concurrent requests for deployments; 0 is 8
 	// Stopping is closed when the platform begins to stop. Followed logs end then,
 	// while other requests may finish. nil is never closed.
 	Stopping <-chan struct{}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lateen-dev/lateen"
 )
@@ -26,8 +27,30 @@ type functionState struct {
 
 	Production  bool     `json:"production"`            // whether it belongs to the production deployment
 	Paths       []string `json:"paths"`                 // paths of the function; empty outside of production
-	MemoryLimit int      `json:"memoryLimit,omitempty"` // MiB; 0 is the platform's default
-	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is the platform's default, -1 the longest
+	MemoryLimit int      `json:"memoryLimit,omitempty"` // MiB; 0 is unknown
+	MaxDuration int      `json:"maxDuration,omitempty"` // seconds; 0 is unknown
+}
+
+// FunctionLimits are the platform's limits for functions, for those that do not set
+// their own. Zero values are unknown.
+type FunctionLimits struct {
+	Memory                int // MiB
+	Duration, MaxDuration time.Duration
+}
+
+// of returns the limits of a function: its memory in MiB and the seconds of an
+// invocation, 0 if they are unknown.
+func (l *FunctionLimits) of(f *lateen.Function) (memory, seconds int) {
+	longest := int(l.MaxDuration / time.Second)
+	switch seconds = f.MaxDuration; {
+	case seconds < 0:
+		seconds = longest
+	case seconds == 0:
+		seconds = min(int(l.Duration/time.Second), longest)
+	case longest > 0:
+		seconds = min(seconds, longest)
+	}
+	return cmp.Or(f.Memory, l.Memory), seconds
 }
 
 type functionsReply struct {
@@ -53,7 +76,7 @@ func listFunctions(a *API, r *http.Request, _ *none) (*functionsReply, error) {
 	if a.Functions != nil {
 		known = a.Functions.Functions(p.ID)
 	}
-	states := statesOf(p, manifest, known)
+	states := statesOf(p, manifest, known, &a.FunctionLimits)
 	for i := range states {
 		if s := &states[i]; a.Functions != nil {
 			s.Preparation = a.Functions.Prepared(lateen.NewFunctionKey(s.Deployment, s.Function), s.Runtime)
@@ -64,12 +87,13 @@ func listFunctions(a *API, r *http.Request, _ *none) (*functionsReply, error) {
 
 // statesOf combines the functions of production with their known states, and adds
 // the running functions of other deployments.
-func statesOf(p *lateen.Project, m *lateen.Manifest, known []lateen.FunctionState) []functionState {
+func statesOf(p *lateen.Project, m *lateen.Manifest, known []lateen.FunctionState, limits *FunctionLimits) []functionState {
 	out := make([]functionState, 0, len(m.Functions)+len(known))
 	for name, fn := range m.Functions {
+		memory, seconds := limits.of(&fn)
 		out = append(out, functionState{
 			FunctionState: productionState(p, name, known), Production: true, Paths: pathsTo(m, name),
-			MemoryLimit: fn.Memory, MaxDuration: fn.MaxDuration,
+			MemoryLimit: memory, MaxDuration: seconds,
 		})
 		out[len(out)-1].Runtime = fn.Runtime
 	}

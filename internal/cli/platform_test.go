@@ -55,7 +55,10 @@ func newPlatform(t *testing.T) *platform {
 		t.Fatal(err)
 	}
 	fleet := &functions{logs: p.logs}
-	calls, err := api.New(api.Options{Control: p.Control, Logs: p.logs, Functions: fleet, Log: p.Log})
+	calls, err := api.New(api.Options{
+		Control: p.Control, Logs: p.logs, Functions: fleet, Log: p.Log,
+		FunctionLimits: api.FunctionLimits{Memory: 1024, Duration: 5 * time.Minute, MaxDuration: time.Hour},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/api"
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
@@ -81,6 +82,15 @@ func usageGauges(tel *telemetry.Telemetry, usage *meter.Meter) {
 }
 
 func droppedOf(s observe.Stats) float64 { return float64(s.DroppedRecords + s.DroppedLines) }
+
+// functionLimits returns the limits of functions that set none. Those of a worker of
+// another process are unknown.
+func functionLimits(c *config.Config) api.FunctionLimits {
+	if !c.Has(config.Worker) {
+		return api.FunctionLimits{}
+	}
+	return api.FunctionLimits{Memory: c.Memory, Duration: c.Duration, MaxDuration: c.MaxDuration}
+}
 
 // fleetMemory returns the memory budget of all instances, in bytes.
 func fleetMemory(c *config.Config) int64 {

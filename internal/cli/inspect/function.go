@@ -251,8 +251,8 @@ func (s *session) inspectedFunction(f *client.Function) {
 		{"waiting", positive(f.Waiting)},
 		{"instances", scale},
 		{"concurrency", concurrencyText(f)},
-		{"memory", orDefault(limit(f.MemoryLimit, "MiB"))},
-		{"max duration", durationText(f.MaxDuration)},
+		{"memory", limit(f.MemoryLimit, "MiB")},
+		{"max duration", limit(f.MaxDuration, "s")},
 		{"last request", s.whenAsked(f.LastAsked)},
 		{"keep-alive", learned(f.KeepAlive, terminal.Elapsed)},
 		{"next start", next},
@@ -312,20 +312,6 @@ func concurrencyText(f *client.Function) string {
 		return strconv.Itoa(f.Limit)
 	}
 	return fmt.Sprintf("%d (at most %d)", f.Limit, f.MaxLimit)
-}
-
-func orDefault(text string) string {
-	if text == "" {
-		return "default of the platform"
-	}
-	return text
-}
-
-func durationText(seconds int) string {
-	if seconds < 0 {
-		return "maximum of the platform"
-	}
-	return orDefault(limit(seconds, "s"))
 }
 
 // learned formats a duration; unknown ones are "".

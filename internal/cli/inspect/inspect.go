@@ -182,7 +182,7 @@ func pagePath(output string) string {
 	return "/" + strings.TrimSuffix(terminal.Clean(output), "/index")
 }
 
-// limit formats a limit with its unit; 0, the default of the platform, is "".
+// limit formats a limit with its unit; 0 is "".
 func limit(n int, unit string) string {
 	if n == 0 {
 		return ""
