@@ -44,7 +44,7 @@ func Acquire(ctx context.Context, dsn string) (*Lock, error) {
 	detectBreaks(config) // else the server could give the idle lock away while this process still relies on it
 	h := &Lock{config: config}
 	if h.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
-		return nil, fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err)
+		return nil, openError(config, err)
 	}
 	if err := h.lock(ctx); err != nil {
 		return nil, errors.Join(err, h.Close())

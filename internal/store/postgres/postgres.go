@@ -60,7 +60,7 @@ func open(ctx context.Context, dsn string, limit time.Duration, prepare func(con
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	if err := prepare(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s on %s: %w", config.Database, config.Host, err), db.Close())
+		return nil, errors.Join(openError(config, err), db.Close())
 	}
 	return store.New(&store.Database{
 		Write: db, Read: db, TxOptions: &sql.TxOptions{Isolation: sql.LevelSerializable}, Numbered: true, Classify: classify, Limit: limit,
