@@ -6,6 +6,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,7 +75,7 @@ type Config struct {
 // Default returns settings with which the platform runs on one machine.
 func Default(getenv func(string) string) *Config {
 	return &Config{
-		Data: defaultData(getenv), Listen: "127.0.0.1:8080", Domain: "localhost", Scheme: "http", Team: "team", Region: "local", Roles: "control,edge,worker",
+		Data: DefaultData(os.Geteuid() == 0, getenv), Listen: "127.0.0.1:8080", Domain: "localhost", Scheme: "http", Team: "team", Region: "local", Roles: "control,edge,worker",
 		BodyLimit: 100 << 20,
 		Pool:      2, Templates: 1024, Zygotes: true, Instances: 128, PerFunction: 16, Concurrency: 64, Queue: 1000,
 		Duration: 5 * time.Minute, MaxDuration: time.Hour, Memory: 1024, DrainTimeout: 30 * time.Second, ReloadTimeout: 10 * time.Second,
@@ -84,16 +85,20 @@ func Default(getenv func(string) string) *Config {
 	}
 }
 
-// defaultData is /var/lib/lateen for root and a directory in the user's data
-// directory for other users.
-func defaultData(getenv func(string) string) string {
-	if os.Geteuid() == 0 {
+// DefaultData is /var/lib/lateen for root, and a directory in the user's data directory
+// for other users; "" for a user without one.
+func DefaultData(root bool, getenv func(string) string) string {
+	if root {
 		return "/var/lib/lateen"
 	}
 	if dir := getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "lateen")
 	}
-	return filepath.Join(getenv("HOME"), ".local", "share", "lateen")
+	home := getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return ""
+	}
+	return filepath.Join(home, ".local", "share", "lateen")
 }
 
 // ErrInvalid reports a malformed setting.
@@ -151,6 +156,12 @@ func Unset(names ...string) {
 	}
 }
 
+// isURL reports whether text is a URL. The error of the parser could show a password.
+func isURL(text string) bool {
+	_, err := url.Parse(text)
+	return err == nil
+}
+
 // Validate reports settings that contradict each other.
 func (c *Config) Validate() error {
 	switch {
@@ -158,6 +169,8 @@ func (c *Config) Validate() error {
 		return ErrInvalid.With("--tls-cert and --tls-key must be set together")
 	case c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://"):
 		return ErrInvalid.With("--database is not a postgres:// DSN")
+	case !isURL(c.Database):
+		return ErrInvalid.With("--database is not a URL").WithHint("percent-encode special characters in the user and the password, such as %%40 for @")
 	case !lateen.IsHost(c.Domain):
 		return ErrInvalid.With("--domain %q is not a domain: labels of a-z, 0-9 and -, divided by dots", c.Domain)
 	case isAddress(c.Domain):

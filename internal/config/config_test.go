@@ -38,6 +38,24 @@ func TestTheDefaultsAreValidAndEverySettingParsesItsOwnText(t *testing.T) {
 	}
 }
 
+func TestTheDefaultDataDirectoryBelongsToTheUser(t *testing.T) {
+	for _, c := range []struct {
+		root bool
+		env  func(string) string
+		want string
+	}{
+		{true, env(), "/var/lib/lateen"},
+		{false, env("HOME", "/home/ada"), "/home/ada/.local/share/lateen"},
+		{false, env("HOME", "/home/ada", "XDG_DATA_HOME", "/data/ada"), "/data/ada/lateen"},
+		{false, env("HOME", "ada"), ""},
+		{false, env(), ""},
+	} {
+		if got := config.DefaultData(c.root, c.env); got != c.want {
+			t.Errorf("root %v, HOME %q: %q, want %q", c.root, c.env("HOME"), got, c.want)
+		}
+	}
+}
+
 func TestTheEnvironmentOverridesTheDefaults(t *testing.T) {
 	c, err := config.Load(env("LATEEN_KEEP_ALIVE", "90s", "LATEEN_BODY_LIMIT", "4MiB", "LATEEN_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1, ::ffff:10.9.0.0/112", "LATEEN_ALLOW_PRIVATE_ORIGINS", "true", "LATEEN_POOL", "7", "LATEEN_AUDIT_AGE", "90d"))
 	if err != nil {
@@ -82,6 +100,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*config.Config){
 		"a certificate without a key":  func(c *config.Config) { c.TLSCert = "cert.pem" },
 		"another database":             func(c *config.Config) { c.Database = "mysql://x" },
+		"a database that is no URL":    func(c *config.Config) { c.Database = "postgres://lateen:50%@host/shop" },
 		"a domain with a trailing dot": func(c *config.Config) { c.Domain = "example.com." },
 		"a domain with a space":        func(c *config.Config) { c.Domain = "my site.example" },
 		"a domain with a port":         func(c *config.Config) { c.Domain = "localhost:8080" },

@@ -56,5 +56,9 @@ func (s *session) platformSettings(c *cobra.Command) (*config.Config, error) {
 			}
 		}
 	}
+	if settings.Data == "" { // it would be the working directory
+		return nil, command.ErrUsage.With("no data directory is set, and there is no default without HOME").
+			WithHint("name it with --data or LATEEN_DATA")
+	}
 	return settings, nil
 }
