@@ -21,7 +21,7 @@ import (
 )
 
 // ErrKeyFile is a key file that cannot be used.
-var ErrKeyFile = &lateen.Error{Code: lateen.Internal, Reason: "key_file_unusable", Message: "the key file cannot be used"}
+var ErrKeyFile = &lateen.Error{Code: lateen.Conflict, Reason: "key_file_unusable", Message: "the key file cannot be used"}
 
 // FileKeeper is a [Keeper] with its keys in a file.
 //
@@ -164,7 +164,7 @@ func readFile(path string) ([]byte, error) {
 	}
 	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
 		return nil, ErrKeyFile.With("%s has mode %v: only its owner may have access", path, mode).
-			WithHint("chmod 600 %s, and replace the sealed values if other users could read it", path)
+			WithHint("restrict it with `chmod 600 %s`, and replace the sealed values if other users could read it", path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFileSize))
 	if err == nil && !bytes.HasSuffix(text, []byte("\n")) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/secret"
 )
 
@@ -161,8 +162,10 @@ func TestOpenFileRefuses(t *testing.T) {
 			if err := os.Chmod(path, c.mode); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := secret.OpenFile(path); !errors.Is(err, secret.ErrKeyFile) {
+			if _, err := secret.OpenFile(path); !errors.Is(err, secret.ErrKeyFile) || lateen.CodeOf(err) != lateen.Conflict {
 				t.Errorf("got %v", err)
+			} else if e, _ := errors.AsType[*lateen.Error](err); c.mode != 0o600 && !strings.Contains(e.Hint, "`chmod 600 "+path+"`") {
+				t.Errorf("the hint %q has no command", e.Hint)
 			} else if strings.Contains(err.Error(), "AAAA") {
 				t.Errorf("the error contains the key: %v", err)
 			}
