@@ -32,7 +32,11 @@ func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handle
 			return
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="lateen"`)
-			http.Error(w, "metrics need a token: Authorization: Bearer <token>", http.StatusUnauthorized)
+			why := "metrics need a token: Authorization: Bearer <token>"
+			if token != "" {
+				why = "the token is not valid"
+			}
+			http.Error(w, why, http.StatusUnauthorized)
 			return
 		}
 		metrics.ServeHTTP(w, r)
