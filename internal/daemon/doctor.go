@@ -49,10 +49,12 @@ func Examine(ctx context.Context, c *config.Config) (lateen.Examination, error) 
 	d.files()
 	d.directory()
 	d.disk()
-	d.database(ctx)
-	d.address(ctx)
-	d.domain(ctx)
-	d.certificate()
+	if c.Has(config.Edge) { // a worker uses none of these
+		d.database(ctx)
+		d.address(ctx)
+		d.domain(ctx)
+		d.certificate()
+	}
 	d.runtimes(ctx)
 	return lateen.Examination{Layers: layers, Host: d.found}, nil
 }
@@ -253,7 +255,7 @@ func (d *doctor) database(ctx context.Context) {
 	defer cancel()
 	db, err := postgres.View(ctx, d.c.Database)
 	if err != nil {
-		d.find(name, purpose, lateen.Unfit, strings.Join(strings.Fields(err.Error()), " "), errDatabase.Hint)
+		d.find(name, purpose, lateen.Unfit, err.Error(), errDatabase.Hint)
 		return
 	}
 	_ = db.Close() // an error here does not affect the result
@@ -272,9 +274,9 @@ func (d *doctor) address(ctx context.Context) {
 	case d.running:
 		d.find(name, purpose, lateen.Fit, d.c.Listen+" is in use by the running platform", "")
 	case errors.Is(err, fs.ErrPermission):
-		d.find(name, purpose, lateen.Unfit, err.Error(), privilegedHint)
+		d.find(name, purpose, lateen.Unfit, fmt.Sprintf("%s: %s", d.c.Listen, causeOf(err)), privilegedHint)
 	default:
-		d.find(name, purpose, lateen.Unfit, err.Error(), errListen.Hint)
+		d.find(name, purpose, lateen.Unfit, fmt.Sprintf("%s: %s", d.c.Listen, causeOf(err)), errListen.Hint)
 	}
 }
 

@@ -77,6 +77,18 @@ func TestDoctorFindsARunningPlatform(t *testing.T) {
 	}.of(t, examine(t, c))
 }
 
+func TestDoctorOfAWorkerChecksOnlyItsRequirements(t *testing.T) {
+	c := settings(t)
+	c.Roles, c.Domain, c.Database = config.Worker, "name.invalid", "postgres://127.0.0.1:1/shop"
+	found := examine(t, c)
+	for _, name := range []string{"database", "address", "domain", "certificate"} {
+		if f, ok := found[name]; ok {
+			t.Errorf("the doctor checks the %s of a worker: %+v", name, f)
+		}
+	}
+	wanted{"data directory": {lateen.Fit, c.Data}, "runtimes": {lateen.Unfit, "connection refused"}}.of(t, found)
+}
+
 func TestDoctorReportsTheObstaclesOfAPlatform(t *testing.T) {
 	c := settings(t)
 	other, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,7 +104,7 @@ func TestDoctorReportsTheObstaclesOfAPlatform(t *testing.T) {
 	c.Instances, c.LogBytes, c.Unsandboxed = 1<<30, 1<<60, true
 	wanted{
 		"sandbox":        {lateen.Unfit, "--unsandboxed"},
-		"data directory": {lateen.Unfit, "not a directory"}, "address": {lateen.Unfit, "address already in use"},
+		"data directory": {lateen.Unfit, "not a directory"}, "address": {lateen.Unfit, other.Addr().String() + ": address already in use"},
 		"certificate": {lateen.Unfit, "failed to find any PEM data"}, "domain": {lateen.Lacking, "lateen-doctor.name.invalid"},
 		"open files": {lateen.Lacking, "1073741824 instances may need"},
 	}.of(t, examine(t, c))
