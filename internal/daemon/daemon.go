@@ -150,7 +150,7 @@ func (d *Daemon) openOutside(ctx context.Context) error {
 // traverse the directory but not list it.
 func (d *Daemon) openDir(root string) error {
 	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // functions run as other users and reach their trees through it
-		return errData.With("cannot make the data directory %s", root).Because(err)
+		return errData.With("cannot create the data directory %s: %s", root, causeOf(err)).Because(err)
 	}
 	err := d.lockRoles(root)
 	if err == nil {

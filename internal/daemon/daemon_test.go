@@ -170,7 +170,7 @@ func TestAFileAsDataDirectoryIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := daemon.New(t.Context(), daemon.Options{Config: c})
-	if lateen.CodeOf(err) != lateen.Invalid || !strings.Contains(err.Error(), c.Data) {
+	if lateen.CodeOf(err) != lateen.Invalid || !strings.Contains(err.Error(), c.Data+": not a directory") {
 		t.Errorf("got %v, want it refused by its name", err)
 	}
 }
@@ -209,6 +209,9 @@ func TestATakenPortIsReportedAndTheDirectoryIsReleased(t *testing.T) {
 func TestMetricsNeedAToken(t *testing.T) {
 	d, _ := start(t, settings(t))
 	token, _ := d.Token()
+	if status, body := get(t, "http://"+d.Addr()+"/metrics", "ltn_other"); status != http.StatusUnauthorized || !strings.Contains(body, "the token is not valid") {
+		t.Errorf("/metrics answers a wrong token %d %s", status, body)
+	}
 	if status, body := get(t, "http://"+d.Addr()+"/metrics", ""); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d %s", status, body)
 	}

@@ -131,10 +131,13 @@ func (d *Daemon) openListeners() ([]net.Listener, error) {
 	return []net.Listener{l}, nil
 }
 
-// causeOf returns the system's error at the end of a chain of network errors.
+// causeOf returns the system's error at the end of a chain of errors of the network or of files.
 func causeOf(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
 	}
 	if call, ok := errors.AsType[*os.SyscallError](err); ok {
 		err = call.Err
