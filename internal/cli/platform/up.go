@@ -57,31 +57,76 @@ func (s *session) runUp(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if !c.Has(config.Edge) {
-		s.Term.Linef("The worker listens on %s.", platform.Addr())
-		return platform.Run(ctx)
-	}
-	token, first := platform.Token()
-	api := apiURL(c, platform.Addr())
 	if c.LogFormat == "json" {
-		s.logInHere(api, token)
-		s.logLine("listening", map[string]string{"api": api, "sites": c.SiteURL("<project>." + c.Domain), "data": c.Data, "version": build.Version, "missing": platform.Missing()})
-		return platform.Run(ctx)
+		s.logListening(c, platform, build)
+		return s.runInJSON(ctx, c, platform)
 	}
-	s.banner(c, api, first, s.logInHere(api, token), build)
+	if c.Has(config.Edge) {
+		token, first := platform.Token()
+		api := apiURL(c, platform.Addr())
+		s.banner(c, api, first, s.logInHere(api, token), build)
+	} else {
+		s.Term.Linef("The worker listens on %s.", platform.Addr())
+	}
 	if missing := platform.Missing(); missing != "" {
 		s.Term.Warnf("%s. Show the reasons with `lateen doctor`.", terminal.Capital(missing))
 	}
-	quiet := context.AfterFunc(ctx, func() {
-		s.Term.Linef("\nStopping: draining requests for up to %s. Press Ctrl-C again to stop at once.", terminal.TrimDuration(c.DrainTimeout.String()))
+	announced := atEnd(ctx, func() {
+		stopping := "Stopping: draining requests for up to " + terminal.TrimDuration(c.DrainTimeout.String()) + "."
+		if s.Term.Interactive() {
+			stopping = "\n" + stopping + " Press Ctrl-C again to stop at once."
+		}
+		s.Term.Linef("%s", stopping)
 	})
-	defer quiet()
 	err = platform.Run(ctx)
+	announced()
 	fetching.stop()
 	if err == nil {
 		s.Term.Linef("Stopped.")
 	}
 	return err
+}
+
+// atEnd calls announce when ctx ends, unless the returned function is called first, which
+// waits for a call in progress.
+func atEnd(ctx context.Context, announce func()) (end func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		announce()
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
+}
+
+// runInJSON runs a platform whose log is in JSON until ctx ends.
+func (s *session) runInJSON(ctx context.Context, c *config.Config, platform Server) error {
+	announced := atEnd(ctx, func() {
+		s.logLine("stopping: draining requests", map[string]string{"timeout": terminal.TrimDuration(c.DrainTimeout.String())})
+	})
+	err := platform.Run(ctx)
+	announced()
+	if err == nil && ctx.Err() != nil {
+		s.logLine("stopped", nil)
+	}
+	return err
+}
+
+// logListening logs the addresses of a platform or a worker.
+func (s *session) logListening(c *config.Config, platform Server, build command.Build) {
+	facts := map[string]string{"data": c.Data, "version": build.Version, "missing": platform.Missing()}
+	if c.Has(config.Edge) {
+		token, _ := platform.Token()
+		facts["api"] = apiURL(c, platform.Addr())
+		facts["sites"] = c.SiteURL("<project>." + c.Domain)
+		s.logInHere(facts["api"], token)
+	} else {
+		facts["worker"] = platform.Addr()
+	}
+	s.logLine("listening", facts)
 }
 
 // logLine writes a line in the JSON format of the platform's own log, without facts that

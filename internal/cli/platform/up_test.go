@@ -150,6 +150,56 @@ func TestALogInJSONHasNothingElseInIt(t *testing.T) {
 	}
 }
 
+func TestAWorkerNamesItsSocketAndItsEnd(t *testing.T) {
+	t.Parallel()
+	up := func(args ...string) string {
+		t.Helper()
+		home := t.TempDir()
+		var errs bytes.Buffer
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		code := cli.Run(ctx, cli.State{
+			Args: append([]string{"up", "--roles", "worker", "--worker-listen", "unix:/run/w.sock"}, args...), Dir: home, Env: []string{"HOME=" + home},
+			Stdout: io.Discard, Stderr: &errs,
+			Daemon: platform.Daemon{Start: func(context.Context, platform.UpOptions) (platform.Server, error) {
+				return &fakeServer{addr: "/run/w.sock", run: func(context.Context) error { cancel(); return nil }}, nil
+			}},
+		})
+		if code != 0 {
+			t.Fatalf("exit code %d\n%s", code, errs.String())
+		}
+		return errs.String()
+	}
+	if text := up(); !strings.Contains(text, "The worker listens on /run/w.sock.") || !strings.Contains(text, "Stopping: draining requests for up to 30s.\nStopped.") {
+		t.Errorf("it prints\n%s", text)
+	}
+	text := up("--log-format", "json")
+	for line := range strings.Lines(text) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a line is not JSON: %s", line)
+		}
+	}
+	for _, want := range []string{`"msg":"listening"`, `"worker":"/run/w.sock"`, `"msg":"stopping: draining requests"`, `"msg":"stopped"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
+func TestNoDirectoryIsTakenWithoutAHome(t *testing.T) {
+	t.Parallel()
+	var errs bytes.Buffer
+	code := cli.Run(t.Context(), cli.State{
+		Args: []string{"up", "--data="}, Dir: t.TempDir(), Stdout: io.Discard, Stderr: &errs,
+		Daemon: platform.Daemon{Start: func(context.Context, platform.UpOptions) (platform.Server, error) {
+			return nil, errors.New("the platform starts")
+		}},
+	})
+	if code != 2 || !strings.Contains(errs.String(), "LATEEN_DATA") {
+		t.Errorf("exit code %d, printed %q", code, errs.String())
+	}
+}
+
 func TestUpFailsWithTheReasonOfThePlatform(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("the disk is gone")
