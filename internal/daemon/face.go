@@ -30,6 +30,9 @@ func withMetrics(calls http.Handler, verbs *control.Control, metrics http.Handle
 		case lateen.Forbidden, lateen.NotFound:
 			http.Error(w, "the token may not read metrics: it needs the scope metrics, read-only or full, of a member of the platform's first team", http.StatusForbidden)
 			return
+		case lateen.Unavailable, lateen.Timeout, lateen.Internal:
+			http.Error(w, "the token cannot be checked: the platform's database does not answer", http.StatusServiceUnavailable)
+			return
 		default:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="lateen"`)
 			why := "metrics need a token: Authorization: Bearer <token>"
