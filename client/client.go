@@ -275,7 +275,11 @@ func decodeError(resp *http.Response) error {
 	}
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxError)).Decode(&body)
 	if err != nil || body.Error.Class == "" {
-		return ErrResponse.With("%s answered %s", resp.Request.URL.Host, resp.Status).Because(err)
+		e := ErrResponse.With("%s answered %s", resp.Request.URL.Host, resp.Status)
+		if resp.StatusCode == http.StatusRequestEntityTooLarge {
+			e = e.WithHint("raise the limit on request bodies of the proxy in front of the platform, such as client_max_body_size of nginx")
+		}
+		return e.Because(err)
 	}
 	e := &lateen.Error{
 		Code: body.Error.Class, Reason: body.Error.Code, Message: body.Error.Message,

@@ -477,6 +477,15 @@ func TestAResponseThatIsNotOfThePlatformIsAnError(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	c := &client.Client{BaseURL: "http://platform", HTTP: &http.Client{Transport: stub(func(r *http.Request) (*http.Response, error) {
+		resp := answer(413, "<html>nginx</html>")
+		resp.Request = r
+		return resp, nil
+	})}}
+	_, err := c.WhoAmI(t.Context())
+	if e, _ := errors.AsType[*lateen.Error](err); !errors.Is(err, client.ErrResponse) || !strings.Contains(e.Hint, "client_max_body_size") {
+		t.Errorf("of a proxy's limit on bodies: %v", err)
+	}
 	for _, base := range []string{"", "platform", "http://", "::"} {
 		c := &client.Client{BaseURL: base}
 		if _, err := c.WhoAmI(t.Context()); lateen.CodeOf(err) != lateen.Invalid {
