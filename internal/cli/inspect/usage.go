@@ -56,7 +56,7 @@ func Usage(with *command.Session) *cobra.Command {
 			for _, state := range fn.States() {
 				row = append(row, terminal.Elapsed(state.Time))
 			}
-			rows = append(rows, append(row, strconv.FormatFloat(float64(sum.Memory)/3600e9, 'g', 3, 64), terminal.Elapsed(sum.CPU)))
+			rows = append(rows, append(row, gigabyteHours(sum.Memory), terminal.Elapsed(sum.CPU)))
 		}
 		s.Term.Table(columns, rows)
 		return nil
@@ -65,6 +65,18 @@ func Usage(with *command.Session) *cobra.Command {
 	c.Flags().StringVar(&since, "since", "", "`time` of the first hour: 12h or 7d ago, or 2026-01-31T08:00:00Z")
 	c.Flags().BoolVar(&platform, "platform", false, "show the processes that no function owns yet, by kind; for owners of the platform's first team")
 	return c
+}
+
+// gigabyteHours formats a number of byte-seconds.
+func gigabyteHours(byteSeconds int64) string {
+	hours, digits := float64(byteSeconds)/3600e9, 4
+	switch {
+	case hours >= 100:
+		digits = 0
+	case hours >= 1:
+		digits = 2
+	}
+	return strconv.FormatFloat(hours, 'f', digits, 64)
 }
 
 // usage returns the usage of the platform's own processes, or of the project, and the
