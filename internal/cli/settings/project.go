@@ -3,6 +3,7 @@ package settings
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +56,7 @@ func (s *session) listProjects(ctx context.Context, search string, page *command
 	}
 	list := command.List[client.Project]{
 		Field: "projects", Item: "project", Empty: "No projects found. Create one with `lateen link`.",
-		Columns: []terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "changed", Right: true, Drop: 2}},
+		Columns: []terminal.Column{{Title: "name"}, {Title: "production"}, {Title: "framework", Drop: 1}, {Title: "weight", Right: true, Drop: 3}, {Title: "start header", Drop: 4}, {Title: "changed", Right: true, Drop: 2}},
 		Row:     s.projectRow,
 		Page:    func(p client.Page) ([]client.Project, lateen.Millis, error) { return api.Projects(ctx, search, p) },
 	}
@@ -72,7 +73,11 @@ func (s *session) projectRow(p *client.Project) []string {
 	if p.Framework != nil {
 		fw = terminal.Clean(*p.Framework)
 	}
-	return []string{terminal.Paint(terminal.Bold, p.Name), address, fw, s.Age(p.UpdatedAt)}
+	weight := ""
+	if p.Weight > 1 {
+		weight = strconv.Itoa(p.Weight)
+	}
+	return []string{terminal.Paint(terminal.Bold, p.Name), address, fw, weight, terminal.Clean(p.StartHeader), s.Age(p.UpdatedAt)}
 }
 
 func newProjectAddCommand(s *session) *cobra.Command {
