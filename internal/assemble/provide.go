@@ -40,7 +40,7 @@ func (b *Builder) provide(ctx context.Context, functions map[string]lateen.Funct
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			b.Log.WarnContext(ctx, "a runtime is not on this host", "runtime", runtime, "err", err)
+			b.Log.WarnContext(ctx, "a runtime is not available", "runtime", runtime, "err", err)
 			log(NoticePrefix + "functions with the runtime " + runtime + " cannot start yet: " + absence(limited, err))
 		}
 	}
