@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"math"
 	"net/http"
 	"strings"
 
 	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/api"
 	"github.com/lateen-dev/lateen/internal/cache"
+	"github.com/lateen-dev/lateen/internal/cgroup"
 	"github.com/lateen-dev/lateen/internal/config"
 	"github.com/lateen-dev/lateen/internal/control"
 	"github.com/lateen-dev/lateen/internal/engine/local"
@@ -97,6 +99,16 @@ func functionLimits(c *config.Config) api.FunctionLimits {
 		return api.FunctionLimits{}
 	}
 	return api.FunctionLimits{Memory: c.Memory, Duration: c.Duration, MaxDuration: c.MaxDuration}
+}
+
+// machineMemory returns the memory that this process may use in bytes, or 0 if it is
+// unknown.
+func machineMemory() int64 {
+	total, _ := cgroup.HostMemory()
+	if total == math.MaxInt64 {
+		return 0
+	}
+	return total
 }
 
 // fleetMemory returns the memory budget of all instances, in bytes.
