@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,28 @@ func TestTheAuditLogOfEveryTeamHasTheTokensThatReachIt(t *testing.T) {
 				t.Errorf("the audit log of %s does not have %q once:\n%s", ctx.Team, want, rows)
 			}
 		}
+	}
+}
+
+func TestTheAuditLogOfTheFirstTeamHasTheTeamsOfThePlatform(t *testing.T) {
+	c := newTester(t)
+	team, err := c.CreateTeam(c.ctx, "acme", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := lateen.PrincipalFrom(c.ctx)
+	own := first
+	own.Team = team.ID
+	if got := strings.Join(c.audited(own), "\n"); got != "team.create acme" {
+		t.Errorf("the audit log of the new team has\n%s", got)
+	}
+	if _, err := c.DeleteTeam(lateen.WithPrincipal(c.ctx, own)); err != nil {
+		t.Fatal(err)
+	}
+	rows := c.audited(first)
+	slices.Sort(rows) // those of one millisecond have no order
+	if !slices.Equal(rows, []string{"team.create acme", "team.delete acme"}) {
+		t.Errorf("the audit log of the first team has %q", rows)
 	}
 }
 

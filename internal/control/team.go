@@ -203,7 +203,7 @@ func (c *Control) CreateTeam(ctx context.Context, slug, name string) (*Membershi
 		return errors.Join(
 			q.CreateTeam(ctx, &team),
 			q.PutMember(ctx, lateen.Member{Team: team.ID, User: p.User, Role: lateen.Owner}),
-			c.record(ctx, q, p, lateen.ActionTeamCreate, "", team.Slug))
+			c.recordTeam(ctx, q, p, lateen.ActionTeamCreate, team.Slug))
 	})
 	if err != nil {
 		return nil, err
@@ -237,6 +237,20 @@ func (c *Control) RenameTeam(ctx context.Context, name string) (*Membership, err
 	return &Membership{Team: *team, Role: p.Role}, nil
 }
 
+// recordTeam appends a row to the audit log of the principal's team, and one to that of the
+// platform's first team: nobody can read the log of a removed team.
+func (c *Control) recordTeam(ctx context.Context, q *store.Queries, p lateen.Principal, action lateen.Action, slug string) error {
+	if err := c.record(ctx, q, p, action, "", slug); err != nil {
+		return err
+	}
+	first, err := q.FirstTeam(ctx)
+	if err != nil {
+		return err
+	}
+	p.Team = first.ID
+	return c.record(ctx, q, p, action, "", slug)
+}
+
 // DeleteTeam removes the caller's team, which must have no projects. Errors:
 // [lateen.ErrTeamNotEmpty]; [lateen.ErrTeamPermanent] for the first team, whose
 // members may read the platform's metrics.
@@ -260,7 +274,7 @@ func (c *Control) DeleteTeam(ctx context.Context) (*lateen.Team, error) {
 		if err := q.DeleteTeam(ctx, team.ID); err != nil {
 			return err
 		}
-		return c.record(ctx, q, p, lateen.ActionTeamDelete, "", team.Slug)
+		return c.recordTeam(ctx, q, p, lateen.ActionTeamDelete, team.Slug)
 	})
 	return team, err
 }
