@@ -1,6 +1,9 @@
 package lateen
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Permission names the right that a call of the API needs. Each route of the API
 // declares one, and [Authorize] checks it.
@@ -110,7 +113,7 @@ func Authorize(role Role, scope Scope, need Permission) error {
 	case !known || scope != ScopeFull && !slices.Contains(r.scopes, scope):
 		return ErrScopeTooNarrow.With("this needs the permission %s, which a token with the scope %q does not have", need, scope)
 	case r.role != "" && !role.Covers(r.role):
-		return ErrRoleTooLow.With("this needs the role %s in the team, and yours is %s", r.role, role)
+		return ErrRoleTooLow.With("this needs the role %s in the team, and yours is %s", strings.ToLower(string(r.role)), strings.ToLower(string(role)))
 	}
 	return nil
 }
