@@ -3,6 +3,7 @@
 package terminal
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -148,9 +149,11 @@ func (t *Term) Raw(text string) { t.write(&t.stdout, text) }
 
 // ErrJSON prints an error as JSON.
 func (t *Term) ErrJSON(v any) {
-	b, err := json.Marshal(v)
-	if err == nil {
-		t.write(&t.stderr, escapeControls(b)+"\n")
+	var b bytes.Buffer
+	text := json.NewEncoder(&b)
+	text.SetEscapeHTML(false)
+	if text.Encode(v) == nil { // it ends the line
+		t.write(&t.stderr, escapeControls(b.Bytes()))
 	}
 }
 

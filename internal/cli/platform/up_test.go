@@ -148,6 +148,9 @@ func TestALogInJSONHasNothingElseInIt(t *testing.T) {
 	if first.Message != "listening" || first.API != "http://127.0.0.1:4321" || first.Missing == "" || first.Level != "INFO" || first.Time == "" {
 		t.Errorf("it says %+v", first)
 	}
+	if !strings.Contains(lines[0], "http://<project>.localhost:4321") {
+		t.Errorf("no readable address of sites in %s", lines[0])
+	}
 }
 
 func TestAWorkerNamesItsSocketAndItsEnd(t *testing.T) {
