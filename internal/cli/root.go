@@ -18,7 +18,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/cli/settings"
 )
 
-// elsewhere maps commands of the vercel CLI that lateen lacks to their replacements.
+// elsewhere maps commands that lateen lacks, of the vercel CLI and of operators, to their
+// replacements.
 var elsewhere = map[string]string{
 	"build":       "build with the framework's adapter or `npx vercel build`, then `lateen deploy`",
 	"develop":     "start the development server of the framework, as with `npm run dev`",
@@ -27,6 +28,14 @@ var elsewhere = map[string]string{
 	"serve":       "start a platform on this machine with `lateen up`",
 	"stop":        "stop the platform with Ctrl-C where `lateen up` runs, or with its service manager",
 	"down":        "stop the platform with Ctrl-C where `lateen up` runs, or with its service manager",
+	"restart":     "restart the platform with `lateen reload`, or with its service manager",
+	"upgrade":     "replace the program, then run `lateen reload`",
+	"status":      "check the host with `lateen doctor`; GET /healthz answers while the platform serves",
+	"health":      "check the host with `lateen doctor`; GET /healthz answers while the platform serves",
+	"metrics":     "read GET /metrics with a token of `lateen token add NAME --scope metrics`",
+	"restore":     "start a backup with `lateen up --data DIR`; see docs/how-to/backup.md",
+	"users":       "list the members of a team with `lateen members ls`",
+	"invite":      "invite a person with `lateen members invite`",
 	"deployments": "list deployments with `lateen ls`",
 	"domains":     "point a host at a deployment with `lateen alias set`",
 	"domain":      "point a host at a deployment with `lateen alias set`",
