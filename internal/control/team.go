@@ -238,7 +238,7 @@ func (c *Control) RenameTeam(ctx context.Context, name string) (*Membership, err
 }
 
 // recordTeam appends a row to the audit log of the principal's team, and one to that of the
-// platform's first team: nobody can read the log of a removed team.
+// platform's first team: the log of a removed team has no reader.
 func (c *Control) recordTeam(ctx context.Context, q *store.Queries, p lateen.Principal, action lateen.Action, slug string) error {
 	if err := c.record(ctx, q, p, action, "", slug); err != nil {
 		return err
