@@ -13,7 +13,7 @@ func (f *Fleet) tick(inst *instance) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.unlock()
-	inst.ticking = false
+	inst.due = time.Time{}
 	if inst.leaving || inst.inFlight > 0 || f.ended {
 		return
 	}
@@ -90,7 +90,7 @@ func (f *Fleet) freeze(inst *instance) {
 			f.o.Log.Warn("freeze failed, the instance keeps running", "function", inst.revision.spec.Name, "instance_id", inst.process.ID(), "err", err)
 		}
 	}
-	if !inst.leaving && !inst.ticking {
+	if !inst.leaving && inst.due.IsZero() {
 		_, at := f.o.Idle.Next(inst.idle, now)
 		inst.tickAt(now, at)
 	}

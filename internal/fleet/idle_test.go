@@ -74,6 +74,23 @@ func TestARequestThawsAFrozenInstance(t *testing.T) {
 	})
 }
 
+func TestAThawedInstanceFreezesAgainAsSoonAsAnother(t *testing.T) {
+	for _, pause := range []time.Duration{time.Second, 20 * time.Second} { // frozen, reclaimed
+		t.Run(pause.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := run(t, fleet.Options{Engine: &fakeEngine{freezes: true, boot: time.Second}})
+				h.ask(spec("/a"))
+				time.Sleep(pause)
+				h.ask(spec("/a"))
+				time.Sleep(301 * time.Millisecond)
+				h.wantPhase(lateen.PhaseFrozen)
+				time.Sleep(5 * time.Second)
+				h.wantPhase(lateen.PhaseReclaimed)
+			})
+		})
+	}
+}
+
 func TestConcurrentRequestsThawAnInstanceOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &fakeEngine{freezes: true, boot: time.Second, thawTime: 2 * time.Millisecond, handle: sleeping(time.Millisecond)}

@@ -34,7 +34,7 @@ type instance struct {
 	idle     autoscale.IdleState
 	planned  bool        // idle.Until comes from a plan or from Options.KeepAlive
 	tick     *time.Timer // next check while it is idle
-	ticking  bool
+	due      time.Time   // time of that check; zero is none
 	priority float64
 
 	freezeLock    chan struct{} // semaphore of one, held during a freeze or thaw; taken before the fleet's mutex
@@ -92,7 +92,7 @@ func (inst *instance) isBefore(other *instance, need float64) bool {
 
 // tickAt sets the time of the next check of an idle instance.
 func (inst *instance) tickAt(now, at time.Time) {
-	inst.ticking = true
+	inst.due = at
 	inst.tick.Reset(max(1, at.Sub(now))) // not 0: the fake clock of synctest would run it at once, on the system stack
 }
 

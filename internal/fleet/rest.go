@@ -28,8 +28,8 @@ func (r *roster) becomeIdle(inst *instance, now time.Time) {
 	if len(r.startQueue) > 0 {
 		look = min(look, idleReportDelay)
 	}
-	if !inst.ticking || look == idleReportDelay { // otherwise the running timer comes early enough
-		inst.tickAt(now, now.Add(look))
+	if at := now.Add(look); inst.due.IsZero() || at.Before(inst.due) {
+		inst.tickAt(now, at)
 	}
 	if len(r.startQueue) > 0 {
 		r.startsDue = true // inst may now be evicted
