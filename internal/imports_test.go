@@ -79,7 +79,7 @@ var layers = map[string]string{
 	"internal/fleet":    "internal/atomicfile internal/autoscale internal/engine internal/fairqueue internal/fleet/measure internal/pause",
 	"internal/meter":    "internal/pause internal/store",
 	"internal/observe":  "internal/share internal/store/sqlite",
-	"internal/worker":   "internal/datacache internal/pause internal/store",
+	"internal/worker":   "internal/datacache internal/pause internal/share internal/store",
 
 	"internal/fleet/measure": "internal/engine",
 

@@ -374,7 +374,7 @@ func (d *Daemon) hold(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, usage engine.UsageSink, data datacache.Cache, trusted *authority.Authority, purge func(lateen.DeploymentID, []string, time.Duration)) (*local.Engine, error) {
+func (d *Daemon) newEngine(at paths, tel *telemetry.Telemetry, trees *artifact.Trees, logs engine.LogSink, usage engine.UsageSink, data datacache.Cache, trusted *authority.Authority, purge func(datacache.Owner, []string, time.Duration)) (*local.Engine, error) {
 	tools, err := toolchain.New(toolchain.Options{Dir: at.runtimes, Registry: d.o.Config.Registry, Progress: d.o.Fetched})
 	if err != nil {
 		return nil, err

@@ -81,8 +81,8 @@ func (d *Daemon) newFunctions(at paths, c *capabilities, trusted *authority.Auth
 		return remoteFunctions{client}, []part{{"meter", c.usage.Run}, {"worker", client.Run}}, nil
 	}
 	purge := purger(c)
-	e, err := d.newEngine(at, c.tel, c.trees, c.logs, c.usage, c.data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
-		purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
+	e, err := d.newEngine(at, c.tel, c.trees, c.logs, c.usage, c.data, trusted, func(o datacache.Owner, tags []string, grace time.Duration) {
+		purge(worker.Purge{Project: o.Project, Deployment: o.Deployment, Tags: tags, Grace: grace})
 	})
 	if err != nil {
 		return nil, nil, err
@@ -131,12 +131,12 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	if err != nil {
 		return err
 	}
-	events, data := new(worker.Events), new(datacache.Remote)
+	events, data := worker.NewEvents(), new(datacache.Remote)
 	reported := new(worker.Usage)
 	usage := meter.New(meter.Options{Store: reported, Log: tel.Log("meter")})
 	usageGauges(tel, usage)
-	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, usage, data, trusted, func(id lateen.DeploymentID, tags []string, grace time.Duration) {
-		events.Purge(worker.Purge{Deployment: id, Tags: tags, Grace: grace})
+	e, err := d.newEngine(at, tel, artifact.NewTrees(at.trees, artifact.ViewDisk(at.artifacts)), events, usage, data, trusted, func(o datacache.Owner, tags []string, grace time.Duration) {
+		events.Purge(worker.Purge{Project: o.Project, Deployment: o.Deployment, Tags: tags, Grace: grace})
 	})
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func startGeneration(t *testing.T, socket, name string, limit time.Duration) *pr
 		t.Fatal(err)
 	}
 	g := &generation{name: name, begun: make(chan string, 8), finish: make(chan struct{})}
-	server := worker.NewServer(worker.ServerOptions{Backend: g, Listener: listener, Events: new(worker.Events), Drain: limit, Expose: func(...netip.AddrPort) { g.polls.Add(1) }})
+	server := worker.NewServer(worker.ServerOptions{Backend: g, Listener: listener, Events: worker.NewEvents(), Drain: limit, Expose: func(...netip.AddrPort) { g.polls.Add(1) }})
 	return &process{generation: g, stop: run(t, server.Run), drain: run(t, server.Drain)}
 }
 

@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/share"
 )
 
-// Limits of the events that wait for the client.
+// Limits of the events that wait for the client, which the projects divide.
 const (
 	maxLines      = 8192    // log lines
 	maxLineBytes  = 8 << 20 // bytes of their texts
 	maxPurges     = 8192    // invalidations, besides the lines
+	maxPurgeBytes = 8 << 20 // bytes of their tags
 	maxBatch      = 512     // events of one response
 	eventsTimeout = 20 * time.Second
 
@@ -21,49 +23,57 @@ const (
 )
 
 // Events are the messages of a worker, in order, until its client has acknowledged
-// them. Past their limits, further log lines are dropped, and the oldest invalidation.
-// The zero value is ready.
+// them. Further events of a project that has its share of their limits are dropped. Use
+// [NewEvents].
 type Events struct {
 	mu      sync.Mutex // guards the fields below
 	list    []Event
 	seq     uint64
-	lines   int
-	bytes   int
-	purges  int
+	lines   room
+	purges  room
 	dropped int
 	added   chan struct{} // closed with the next event; nil if nothing waits
 	closed  bool
 	emptied chan struct{} // closed when, after close, no event is left; nil before close
 }
 
+// NewEvents returns events without any.
+func NewEvents() *Events {
+	return &Events{lines: newRoom(maxLines, maxLineBytes), purges: newRoom(maxPurges, maxPurgeBytes)}
+}
+
+// room is what the events of a kind may take.
+type room struct {
+	events, bytes *share.Shares[lateen.ProjectID]
+}
+
+func newRoom(events, bytes int64) room {
+	return room{share.New[lateen.ProjectID](events), share.New[lateen.ProjectID](bytes)}
+}
+
+// take takes the room of an event; false if that exceeds the share of its project.
+func (r room) take(p lateen.ProjectID, size int64) bool {
+	return r.bytes.Has(size, p) && r.events.Take(1, p) && r.bytes.Take(size, p)
+}
+
+func (r room) give(p lateen.ProjectID, size int64) {
+	r.events.Give(1, p)
+	r.bytes.Give(size, p)
+}
+
 // Log adds a log line. It never blocks.
-func (e *Events) Log(line lateen.LogLine) {
+func (e *Events) Log(line lateen.LogLine) { e.add(Event{Line: &line}) }
+
+// Purge adds an invalidation. It never blocks.
+func (e *Events) Purge(p Purge) { e.add(Event{Purge: &p}) }
+
+func (e *Events) add(event Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.lines >= maxLines || e.bytes+len(line.Text) > maxLineBytes {
+	if to, project, size := e.roomOf(event); !to.take(project, size) {
 		e.dropped++
 		return
 	}
-	e.lines++
-	e.bytes += len(line.Text)
-	e.addLocked(Event{Line: &line})
-}
-
-// Purge adds an invalidation. It never blocks.
-func (e *Events) Purge(p Purge) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.purges >= maxPurges {
-		oldest := slices.IndexFunc(e.list, func(old Event) bool { return old.Purge != nil })
-		e.forgetLocked(e.list[oldest])
-		e.list = slices.Delete(e.list, oldest, oldest+1)
-		e.dropped++
-	}
-	e.purges++
-	e.addLocked(Event{Purge: &p})
-}
-
-func (e *Events) addLocked(event Event) {
 	e.seq++
 	event.Seq = e.seq
 	e.list = append(e.list, event)
@@ -77,14 +87,16 @@ func (e *Events) wakeLocked() {
 	}
 }
 
-// forgetLocked removes an event from the counts.
-func (e *Events) forgetLocked(event Event) {
+// roomOf returns the room that an event takes for its project, and its size.
+func (e *Events) roomOf(event Event) (in room, project lateen.ProjectID, size int64) {
 	if event.Line != nil {
-		e.lines--
-		e.bytes -= len(event.Line.Text)
-		return
+		return e.lines, event.Line.Project, int64(len(event.Line.Text))
 	}
-	e.purges--
+	const overhead = 16 // of a tag, which may be empty
+	for _, tag := range event.Purge.Tags {
+		size += int64(len(tag)) + overhead
+	}
+	return e.purges, event.Purge.Project, size
 }
 
 // close ends the wait for events. The channel is closed when all are acknowledged.
@@ -133,11 +145,12 @@ func (e *Events) take(seq uint64) (events []Event, dropped int, added <-chan str
 	defer e.mu.Unlock()
 	done := 0
 	for done < len(e.list) && e.list[done].Seq <= seq {
-		e.forgetLocked(e.list[done])
+		from, project, size := e.roomOf(e.list[done])
+		from.give(project, size)
 		done++
 	}
 	e.list = slices.Delete(e.list, 0, done)
-	if done > 0 && len(e.list) == 0 && e.closed {
+	if done > 0 && len(e.list) == 0 && e.closed && !isClosed(e.emptied) {
 		close(e.emptied)
 	}
 	events = append(events, e.list[:min(len(e.list), maxBatch)]...)

@@ -56,7 +56,7 @@ func (provider) Provide(context.Context, *lateen.Function) error { return nil }
 
 func TestAServerRefusesOtherUsers(t *testing.T) {
 	l := listenAnywhere(t)
-	run(t, worker.NewServer(worker.ServerOptions{Backend: provider{}, Listener: l, Events: new(worker.Events)}).Run)
+	run(t, worker.NewServer(worker.ServerOptions{Backend: provider{}, Listener: l, Events: worker.NewEvents()}).Run)
 	connect := func() (net.Conn, error) { return new(net.Dialer).DialContext(t.Context(), "unix", l.Addr().String()) }
 	ask := func(conn net.Conn, err error) error {
 		if err != nil {

@@ -91,7 +91,7 @@ func TestAServerRefusesClientsOfAnotherProtocol(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer // complete when the server has ended
-	stop := run(t, worker.NewServer(worker.ServerOptions{Backend: panicking{}, Listener: listener, Events: new(worker.Events), Version: "1.0.0", Log: slog.New(slog.NewTextHandler(&log, nil))}).Run)
+	stop := run(t, worker.NewServer(worker.ServerOptions{Backend: panicking{}, Listener: listener, Events: worker.NewEvents(), Version: "1.0.0", Log: slog.New(slog.NewTextHandler(&log, nil))}).Run)
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", listener.Addr().String()) }}

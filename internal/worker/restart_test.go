@@ -28,7 +28,7 @@ func serve(t *testing.T, socket string) (p *producer, stop func()) {
 		t.Fatal(err)
 	}
 	p = &producer{produced: make(chan lateen.DeploymentID, 8)}
-	return p, run(t, worker.NewServer(worker.ServerOptions{Backend: p, Listener: listener, Events: new(worker.Events)}).Run)
+	return p, run(t, worker.NewServer(worker.ServerOptions{Backend: p, Listener: listener, Events: worker.NewEvents()}).Run)
 }
 
 // The functions write no log line, so that no event announces the processes.

@@ -25,7 +25,7 @@ func TestAPanicIsAnErrorInTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer // complete when the server has ended
-	stop := run(t, worker.NewServer(worker.ServerOptions{Backend: panicking{}, Listener: listener, Events: new(worker.Events), Log: slog.New(slog.NewTextHandler(&log, nil))}).Run)
+	stop := run(t, worker.NewServer(worker.ServerOptions{Backend: panicking{}, Listener: listener, Events: worker.NewEvents(), Log: slog.New(slog.NewTextHandler(&log, nil))}).Run)
 	client := worker.New(worker.ClientOptions{Dial: worker.Dial(socket)})
 	if err := client.Provide(t.Context(), &lateen.Function{}); !errors.Is(err, worker.ErrUnreachable) {
 		t.Errorf("the error is %v", err)

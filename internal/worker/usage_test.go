@@ -63,7 +63,7 @@ func meterOf(t *testing.T, socket string) (m *meter.Meter, stop func()) {
 		t.Fatal(err)
 	}
 	usage := new(worker.Usage)
-	server := run(t, worker.NewServer(worker.ServerOptions{Listener: listener, Events: new(worker.Events), Usage: usage}).Run)
+	server := run(t, worker.NewServer(worker.ServerOptions{Listener: listener, Events: worker.NewEvents(), Usage: usage}).Run)
 	m = meter.New(meter.Options{Store: usage, Delay: time.Millisecond})
 	end := run(t, m.Run)
 	return m, func() { end(); server() }

@@ -97,6 +97,7 @@ type Event struct {
 
 // Purge is an invalidation of cached pages by a function after its response.
 type Purge struct {
+	Project    lateen.ProjectID    `json:"project"`
 	Deployment lateen.DeploymentID `json:"deployment"`
 	Tags       []string            `json:"tags"`
 	Grace      time.Duration       `json:"grace"` // time for which stale pages may be served; negative is unlimited

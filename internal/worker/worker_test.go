@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
@@ -66,7 +67,7 @@ func newMachine(t testing.TB) *machine {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	events := new(worker.Events)
+	events := worker.NewEvents()
 	tools := enginetest.Toolchain(t)
 	e, err := local.New(local.Options{
 		Dir: filepath.Join(enginetest.Reachable(t), "run"), TreesDir: m.trees, Logs: events, Toolchain: tools, Pool: 2, TimeoutFactor: 10, // with the race detector, on a busy machine
@@ -75,8 +76,8 @@ func newMachine(t testing.TB) *machine {
 			_, err := os.Stat(dir)
 			return dir, err
 		},
-		Purge: func(d lateen.DeploymentID, tags []string, grace time.Duration) {
-			events.Purge(worker.Purge{Deployment: d, Tags: tags, Grace: grace})
+		Purge: func(o datacache.Owner, tags []string, grace time.Duration) {
+			events.Purge(worker.Purge{Project: o.Project, Deployment: o.Deployment, Tags: tags, Grace: grace})
 		},
 		Log: log,
 	})

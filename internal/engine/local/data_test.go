@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lateen-dev/lateen"
+	"github.com/lateen-dev/lateen/internal/datacache"
 	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 )
@@ -69,13 +70,13 @@ func oneTree(t *testing.T, text string) (dir string, trees func(context.Context,
 }
 
 // alone starts an instance of a function with one file.
-func alone(t *testing.T, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
+func alone(t *testing.T, runtime, text string, purge func(datacache.Owner, []string, time.Duration)) engine.Instance {
 	t.Helper()
 	return aloneAs(t, "index.js", runtime, text, purge)
 }
 
 // aloneAs starts an instance of a function with one file, under a name.
-func aloneAs(t *testing.T, name, runtime, text string, purge func(lateen.DeploymentID, []string, time.Duration)) engine.Instance {
+func aloneAs(t *testing.T, name, runtime, text string, purge func(datacache.Owner, []string, time.Duration)) engine.Instance {
 	t.Helper()
 	o := fixture(t)
 	o.TreesDir, o.Trees = oneTree(t, text)
@@ -173,8 +174,8 @@ func TestDataIsCachedInTheInstanceUntilInvalidation(t *testing.T) {
 
 func TestInvalidationsAreReported(t *testing.T) {
 	told := make(chan purged, 10)
-	i := alone(t, "nodejs24.x", data, func(d lateen.DeploymentID, tags []string, grace time.Duration) {
-		told <- purged{d, strings.Join(tags, " "), grace}
+	i := alone(t, "nodejs24.x", data, func(o datacache.Owner, tags []string, grace time.Duration) {
+		told <- purged{o.Deployment, strings.Join(tags, " "), grace}
 	})
 	for target, want := range map[string]string{
 		"/revalidate?tag=a":              "tag=a&expire=0",

@@ -56,7 +56,7 @@ type Options struct {
 	// The tags belong to the deployment; pages may be served stale for the grace
 	// period, without limit if it is negative. Purge may block. nil ignores the
 	// tags.
-	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	Purge func(o datacache.Owner, tags []string, grace time.Duration)
 	// Data is the data cache of functions; nil: each instance caches in its memory.
 	Data datacache.Cache
 	// Network connects functions to the outside. nil: functions in a network

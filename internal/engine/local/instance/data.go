@@ -18,6 +18,11 @@ type channel struct {
 	wanted bool // the guest has asked for another one
 }
 
+// dataOwner is the deployment whose data an instance reads, writes and invalidates.
+func (o *Options) dataOwner() datacache.Owner {
+	return datacache.Owner{Project: o.Spec.Project, Deployment: o.Spec.Deployment}
+}
+
 // connect connects i to the data cache of its deployment until the
 // connection or the process ends. A guest has one connection at a time.
 func (c *channel) connect(i *Instance) {
@@ -28,7 +33,7 @@ func (c *channel) connect(i *Instance) {
 		return
 	}
 	if c.peer == nil {
-		c.peer = datacache.NewPeer(datacache.Owner{Project: i.o.Spec.Project, Deployment: i.o.Spec.Deployment})
+		c.peer = datacache.NewPeer(i.o.dataOwner())
 	}
 	dial, peer := i.Upstream.Dial, c.peer
 	c.open = i.group.Host.Go(func() {

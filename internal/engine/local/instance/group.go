@@ -29,7 +29,7 @@ type Shared struct {
 	// Trees returns the directory of a function's files.
 	Trees func(ctx context.Context, tree lateen.Digest) (string, error)
 	// Purge receives the cache tags that functions invalidate; may be nil.
-	Purge func(d lateen.DeploymentID, tags []string, grace time.Duration)
+	Purge func(o datacache.Owner, tags []string, grace time.Duration)
 	// Data serves the data cache of deployments; nil: instances cache in their memory.
 	Data        *datacache.Server
 	LoadTimeout time.Duration

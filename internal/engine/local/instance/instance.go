@@ -316,6 +316,9 @@ func (i *Instance) endedLocked(d *guest.Delay) {
 	i.endIfIdleLocked()
 }
 
+// maxPurged bounds the tags of an invalidation; further ones are ignored.
+const maxPurged = 1024
+
 // purge forwards the cache tags that user code has invalidated.
 func (i *Instance) purge(m guest.Message) {
 	var p guest.Purge
@@ -326,7 +329,7 @@ func (i *Instance) purge(m guest.Message) {
 		return
 	}
 	if i.group.Purge != nil && len(p.Tags) > 0 && !i.o.Training {
-		i.group.Purge(i.o.Spec.Deployment, p.Tags, p.Grace())
+		i.group.Purge(i.o.dataOwner(), p.Tags[:min(len(p.Tags), maxPurged)], p.Grace())
 	}
 }
 
