@@ -126,7 +126,7 @@ func (b *body) nextLocked() error {
 // returns, the record is complete.
 func (b *body) Close() error {
 	b.once.Do(func() {
-		overdue := time.AfterFunc(endTimeout, b.cut)
+		overdue := time.AfterFunc(endTimeout, b.sever)
 		defer overdue.Stop()
 		if !b.mu.TryLock() { // a read is in progress
 			b.interrupt()

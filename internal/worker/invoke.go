@@ -76,16 +76,22 @@ func (i *invocation) cancel() {
 	i.once.Do(func() {
 		ctx, stop := context.WithTimeout(i.own, endTimeout)
 		defer stop()
-		context.AfterFunc(ctx, i.cut)
+		context.AfterFunc(ctx, i.sever)
 		cause := context.Cause(i.ctx)
 		if cause == nil {
 			cause = context.Canceled
 		}
 		if err := i.client.call(ctx, pathCancel, cancelRequest{i.id, faultOf(cause)}, nil); err != nil {
-			i.cut()
+			i.sever()
 		}
 		<-ctx.Done() // at the end of the stream
 	})
+}
+
+// sever cuts a stream off whose worker does not end it.
+func (i *invocation) sever() {
+	i.cut()
+	i.out.sever()
 }
 
 // finish ends the stream.

@@ -26,6 +26,7 @@ type outbound struct {
 	over   bool       // ended is closed
 	used   bool       // the transport has read bytes
 	failed error      // error in reading the body
+	latest *stream
 }
 
 func newOutbound(head []byte, req *http.Request) *outbound {
@@ -99,16 +100,26 @@ func (o *outbound) failure() error {
 	return o.failed
 }
 
+// sever ends the stream, also while its body has no bytes: until it is read, the transport
+// does not notice that the context of a request has ended.
+func (o *outbound) sever() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.latest != nil {
+		_ = o.latest.Close() // never fails
+	}
+}
+
 // stream returns the bytes for a stream. The transport asks for another stream if the
 // worker refused the first one unread; it has not asked for the body then.
 func (o *outbound) stream() io.ReadCloser {
-	o.mu.Lock()
-	o.used = false
-	o.mu.Unlock()
 	s := &stream{outbound: o, rest: o.head, closed: make(chan struct{})}
 	if o.waits {
 		s.frames, s.sink = io.Pipe()
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.used, o.latest = false, s
 	return s
 }
 
