@@ -34,7 +34,7 @@ func (r *roster) evict(rev *revision, now time.Time, need int64, size func(*inst
 	for _, last := range []bool{false, true} {
 		var idle []*instance
 		var residents []autoscale.Resident
-		for inst := range r.allInstances {
+		for inst := range r.instances {
 			if !r.evictable(inst, rev, now) || !last && inst.revision.active <= inst.revision.minInstances() {
 				continue
 			}
@@ -80,13 +80,7 @@ const turnTime = 5 * time.Second
 // than turnTime.
 func (r *roster) yieldFor(rev *revision, now time.Time) {
 	needy := rev.function.project
-	wanted := 0
-	for _, other := range r.startQueue {
-		if other.function.project == needy {
-			wanted += other.wanted
-		}
-	}
-	if needy.yielding >= wanted {
+	if !needy.wantsMore(needy.yielding, now) {
 		return // enough instances are leaving for it already
 	}
 	projects, holdings := r.holdings(needy)
@@ -111,7 +105,7 @@ func (r *roster) yieldFor(rev *revision, now time.Time) {
 func (r *roster) holdings(needy *project) ([]*project, []autoscale.Holding) {
 	projects := []*project{needy}
 	holdings := []autoscale.Holding{needy.holding(needy.yielding)}
-	for inst := range r.allInstances {
+	for inst := range r.instances {
 		if pr := inst.revision.function.project; !inst.leaving && !slices.Contains(projects, pr) {
 			projects = append(projects, pr)
 			holdings = append(holdings, pr.holding(0))
@@ -122,7 +116,7 @@ func (r *roster) holdings(needy *project) ([]*project, []autoscale.Holding) {
 
 // pick returns the first instance of a project in an order.
 func (r *roster) pick(pr *project, before func(a, b *instance) bool) (first *instance) {
-	for inst := range r.allInstances {
+	for inst := range r.instances {
 		if inst.revision.function.project == pr && !inst.leaving && (first == nil || before(inst, first)) {
 			first = inst
 		}
@@ -133,30 +127,6 @@ func (r *roster) pick(pr *project, before func(a, b *instance) bool) (first *ins
 // mayPrewarm reports whether there is enough capacity for a start that no
 // request triggered: an eighth of the instances and of the memory stays free.
 func (r *roster) mayPrewarm(now time.Time) bool {
-	return len(r.startQueue) == 0 && r.attempts < r.o.Starts && !r.cpu.IsShort(now) &&
+	return r.starts.isEmpty() && r.attempts < r.o.Starts && !r.cpu.IsShort(now) &&
 		r.total < r.o.Total-r.o.Total/8 && (r.o.Memory <= 0 || r.memory < r.o.Memory-r.o.Memory/8)
-}
-
-// nextStart returns the revision that starts an instance next, among those
-// whose reserve is at least reserve. It removes from the queue the revisions that
-// need no start any more.
-func (r *roster) nextStart(now time.Time, reserve int) *revision {
-	var next *revision
-	r.startQueue = slices.DeleteFunc(r.startQueue, func(rev *revision) bool {
-		if rev.wanted > 0 {
-			rev.wanted = min(rev.wanted, rev.demand(now).Missing())
-		}
-		if rev.wanted <= 0 {
-			rev.wanted = 0
-			return true
-		}
-		if reserve > 0 && rev.function.project.reserve() < reserve {
-			return false
-		}
-		if next == nil || rev.function.project.holding(0).Less(next.function.project.holding(0)) {
-			next = rev
-		}
-		return false
-	})
-	return next
 }

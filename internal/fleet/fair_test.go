@@ -1,9 +1,11 @@
 package fleet_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -481,5 +483,56 @@ func TestTheLimitOfAnInstanceAdaptsToItsFunction(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A project has thousands of functions in all its deployments, and can have as many
+// requests for different ones wait for an instance.
+func TestManyWaitingFunctionsDoNotDelayAnotherProject(t *testing.T) {
+	handle := func(req *http.Request) (*http.Response, error) {
+		if req.Header.Get("Endless") != "" {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		}
+		return answer("ok"), nil
+	}
+	h := run(t, fleet.Options{Engine: &fakeEngine{handle: handle}, Total: 64, Processors: 4})
+	other := specOf("prj_2", "dpl_2", "/b")
+	h.ask(other)
+	ctx, cancel := context.WithCancel(t.Context())
+	var endless sync.WaitGroup
+	defer endless.Wait()
+	defer cancel()
+	const functions = 4000
+	for i := range functions {
+		endless.Go(func() {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/", nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			req.Header.Set("Endless", "1")
+			var inv lateen.Invocation
+			if resp, err := h.Invoke(ctx, spec(fmt.Sprint("/", i)), req, &inv); err == nil {
+				resp.Body.Close()
+			}
+		})
+	}
+	for s := h.Stats(); s.InFlight+s.Waiting < functions; s = h.Stats() {
+		runtime.Gosched()
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for range 200 {
+			if _, _, err := h.call(ctx, other); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-served:
+	case <-time.After(20 * time.Second): // the requests take milliseconds
+		t.Error("200 requests of another project have not ended")
 	}
 }

@@ -28,6 +28,8 @@ type Fleet struct {
 	ctx   context.Context                 //nolint:containedctx // Run's context without its cancellation, for starts that no request triggered; nil before Run
 	early map[lateen.ProjectID]production // calls of Produce before Run
 	ended bool
+
+	reviewing bool // a review of the queued starts is scheduled
 }
 
 // production holds the arguments of a call of [Fleet.Produce] for a project.

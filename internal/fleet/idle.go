@@ -24,7 +24,7 @@ func (f *Fleet) tick(inst *instance) {
 	if !inst.planned && !inst.idle.Busy && !now.Before(inst.idle.BusyUntil.Add(f.o.Idle.Freeze)) {
 		inst.idle.Until, inst.planned = f.planFor(inst, now), true
 	}
-	if len(f.startQueue) > 0 {
+	if !f.starts.isEmpty() {
 		f.startQueuedLocked(now) // inst may now be evicted
 		if inst.leaving {
 			return

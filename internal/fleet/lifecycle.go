@@ -73,6 +73,7 @@ func (f *Fleet) joinLocked(inst *instance, now, until time.Time) {
 	inst.tick = time.AfterFunc(time.Hour, func() { f.tick(inst) })
 	inst.tick.Stop()
 	rev.instances = append(rev.instances, inst)
+	f.instances[inst] = struct{}{}
 	rev.active++
 	rev.failures, rev.retry = 0, time.Time{}
 	f.work.Go(func() { // the process may end unexpectedly
@@ -183,6 +184,7 @@ func (f *Fleet) stop(inst *instance) {
 	defer f.unlock()
 	rev := inst.revision
 	rev.instances = slices.DeleteFunc(rev.instances, func(other *instance) bool { return other == inst })
+	delete(f.instances, inst)
 	f.growLocked(rev, time.Now())
 	f.drop(rev)
 }

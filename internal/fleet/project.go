@@ -20,6 +20,7 @@ type project struct {
 	team      *team
 	functions map[string]*function
 
+	starts     []*revision       // revisions in roster.starts, in order of arrival
 	weight     int               // weight against other projects; at least 1
 	cpuAccount fairqueue.Account // account of CPU time
 	prewarms   autoscale.Budget  // budget of starts that no request triggered

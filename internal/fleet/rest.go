@@ -25,13 +25,13 @@ func (r *roster) becomeIdle(inst *instance, now time.Time) {
 	fn := inst.revision.function
 	inst.priority = autoscale.Priority(r.evictionClock, fn.learned.History.Uses(now), fn.learned.CostsAt(inst.revision.rank(inst)))
 	look := min(r.o.Idle.Freeze, inst.idle.Until.Sub(now))
-	if len(r.startQueue) > 0 {
+	if !r.starts.isEmpty() {
 		look = min(look, idleReportDelay)
 	}
 	if at := now.Add(look); inst.due.IsZero() || at.Before(inst.due) {
 		inst.tickAt(now, at)
 	}
-	if len(r.startQueue) > 0 {
+	if !r.starts.isEmpty() {
 		r.startsDue = true // inst may now be evicted
 	}
 }

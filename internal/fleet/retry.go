@@ -30,7 +30,7 @@ func (r *roster) startFailed(rev *revision, err error, now time.Time) {
 	case !now.Before(rev.retry): // otherwise it began together with a start whose failure has been counted
 		rev.failures++
 		rev.retry = now.Add(restartPause(rev.failures))
-		rev.wanted = 0
+		r.starts.remove(rev)
 		for _, w := range rev.waiting {
 			w.failed++
 		}

@@ -25,7 +25,8 @@ type revision struct {
 	instances    []*instance // oldest first
 	active       int         // instances that take requests
 	starting     int
-	wanted       int            // starts in Fleet.startQueue
+	wanted       int            // starts in roster.starts
+	arrival      uint64         // its position in roster.starts; 0 is none
 	tried        time.Time      // time of the last request for a start
 	waiting      []*waiter      // first come, first served
 	clientPlaces map[string]int // places by client

@@ -19,14 +19,15 @@ import (
 type roster struct {
 	o         Options
 	revisions map[lateen.FunctionKey]*revision
+	instances map[*instance]struct{} // of all revisions
 	projects  map[lateen.ProjectID]*project
 	teams     map[lateen.TeamID]*team
 	known     recency
 
-	total         int              // running or starting instances; without the leaving ones that have no requests left
-	memory        int64            // bytes that these instances are known to hold
-	attempts      int              // running starts that count against Options.Starts
-	startQueue    []*revision      // revisions that want to start instances, in order of arrival
+	total         int   // running or starting instances; without the leaving ones that have no requests left
+	memory        int64 // bytes that these instances are known to hold
+	attempts      int   // running starts that count against Options.Starts
+	starts        startQueue
 	evictionClock float64          // clock of [autoscale.Evict]
 	prewarms      autoscale.Budget // budget of starts that no request triggered, all projects together
 
@@ -40,7 +41,7 @@ type roster struct {
 func newRoster(o Options) roster {
 	return roster{
 		o: o, cpu: cpuTime{Load: measure.Load{Processors: o.Processors}},
-		revisions: map[lateen.FunctionKey]*revision{}, projects: map[lateen.ProjectID]*project{}, teams: map[lateen.TeamID]*team{},
+		revisions: map[lateen.FunctionKey]*revision{}, instances: map[*instance]struct{}{}, projects: map[lateen.ProjectID]*project{}, teams: map[lateen.TeamID]*team{},
 	}
 }
 
@@ -113,7 +114,7 @@ func (r *roster) drop(rev *revision) {
 	if len(rev.instances)+rev.starting+len(rev.waiting)+rev.minInstances() > 0 || r.revisions[rev.spec.Key] != rev {
 		return
 	}
-	rev.wanted = 0
+	r.starts.remove(rev)
 	delete(r.revisions, rev.spec.Key)
 	rev.function.revisions = slices.DeleteFunc(rev.function.revisions, func(other *revision) bool { return other == rev })
 	if rev.review != nil {
@@ -128,17 +129,6 @@ func (r *roster) arrive(rev *revision, now time.Time) {
 	fn.cancelPlan()
 	fn.last = rev.spec.Deployment
 	r.known.touch(fn)
-}
-
-// allInstances yields all instances.
-func (r *roster) allInstances(yield func(*instance) bool) {
-	for _, rev := range r.revisions {
-		for _, inst := range rev.instances {
-			if !yield(inst) {
-				return
-			}
-		}
-	}
 }
 
 // reason is the reason for which an instance stops.

@@ -40,6 +40,7 @@ func (f *Fleet) settleLocked() {
 const (
 	leastReview = 20 * time.Millisecond
 	leastGap    = 10 * time.Second
+	startReview = time.Second // time after which there may be capacity for queued starts without any event
 )
 
 // growLocked queues the starts that rev needs, less those that are queued or
@@ -60,10 +61,7 @@ func (f *Fleet) growLocked(rev *revision, now time.Time) {
 		d.Waiting = 0 // another instance would compete for the same CPUs
 	}
 	if missing := d.Missing(); missing > 0 {
-		if rev.wanted == 0 {
-			f.startQueue = append(f.startQueue, rev)
-		}
-		rev.wanted += missing
+		f.starts.add(rev, missing)
 		rev.tried = now
 	}
 	f.startQueuedLocked(now)
@@ -77,8 +75,11 @@ func (f *Fleet) reviewLocked(rev *revision, d autoscale.Demand) {
 	switch {
 	case rev.starting > 0:
 		return
+	case rev.wanted > 0 && rev.active == 0:
+		f.reviewStartsLocked()
+		return
 	case rev.wanted > 0:
-		after = time.Second // capacity may be free for its starts by then
+		after = startReview
 	case len(rev.waiting) > 0:
 		after = max(leastReview, d.Start)
 		if left := time.Until(rev.retry); left > 0 {
@@ -103,6 +104,23 @@ func (f *Fleet) reviewLocked(rev *revision, d autoscale.Demand) {
 	rev.review.Reset(after)
 }
 
+// reviewStartsLocked schedules the next attempt to begin queued starts.
+func (f *Fleet) reviewStartsLocked() {
+	if f.reviewing {
+		return
+	}
+	f.reviewing = true
+	time.AfterFunc(startReview, func() {
+		f.mu.Lock()
+		defer f.unlock()
+		f.reviewing = false
+		f.startQueuedLocked(time.Now())
+		if !f.starts.isEmpty() && !f.ended {
+			f.reviewStartsLocked()
+		}
+	})
+}
+
 // startQueuedLocked begins the queued starts for which there is capacity: first
 // those of the project with the fewest instances by its weight.
 func (f *Fleet) startQueuedLocked(now time.Time) {
@@ -111,7 +129,7 @@ func (f *Fleet) startQueuedLocked(now time.Time) {
 		return
 	}
 	for reserve := 0; f.attempts < f.o.Starts; {
-		rev := f.nextStart(now, reserve)
+		rev := f.starts.next(now, reserve)
 		if rev == nil {
 			return
 		}

@@ -28,7 +28,7 @@ func (f *Fleet) reportUsage(ctx context.Context) {
 		}
 		f.mu.Lock()
 		var all []*instance
-		for inst := range f.allInstances {
+		for inst := range f.instances {
 			all = append(all, inst)
 		}
 		f.mu.Unlock()
@@ -79,7 +79,7 @@ func failedStart(spec *lateen.FunctionSpec, began, now time.Time) lateen.UsageSa
 func (f *Fleet) sampleUsage() {
 	f.mu.Lock()
 	var working []*instance
-	for inst := range f.allInstances {
+	for inst := range f.instances {
 		if inst.inFlight > 0 {
 			working = append(working, inst)
 		}
