@@ -38,26 +38,17 @@ func (f *Fleet) ask(ctx context.Context, spec *lateen.FunctionSpec, now time.Tim
 			return ticket{revision: rev, lease: f.take(inst, now, startWarm, client)}, nil
 		}
 	}
-	project := rev.function.project
-	full := f.queues(rev)
-	switch {
-	case full == nil || f.displace(full, client):
-	case len(rev.waiting) >= f.o.Queue:
-		f.drop(rev)
-		return ticket{}, lateen.ErrFunctionThrottled.With("%d requests already wait for %s", f.o.Queue, spec.Name)
-	case project.waiting >= f.o.ProjectQueue:
-		f.drop(rev)
-		return ticket{}, lateen.ErrFunctionThrottled.With("%d requests already wait for the functions of this project", f.o.ProjectQueue)
+	var displaced *revision
+	if full, name := f.fullQueue(rev); full != nil {
+		if displaced = f.displace(full, name, client); displaced == nil {
+			f.drop(rev)
+			return ticket{}, lateen.ErrFunctionThrottled.With("%d requests already wait for %s", full.n, name)
+		}
 	}
-	w := &waiter{since: now, client: client, ready: make(chan granted, 1)}
-	if project.waiting == 0 {
-		f.cpu.clock.Join(&project.cpuAccount)
-	}
-	rev.waiting = append(rev.waiting, w)
-	project.waiting++
-	f.cpu.begin(project)
-	for _, other := range full {
-		f.drop(other) // if displace refused its last waiting request
+	w := &waiter{revision: rev, since: now, client: client, ready: make(chan granted, 1)}
+	f.enter(w)
+	if displaced != nil {
+		f.drop(displaced)
 	}
 	f.serveNext(rev, now)
 	f.growLocked(rev, now)
@@ -74,7 +65,7 @@ func (f *Fleet) wait(ctx context.Context, rev *revision, w *waiter) (lease, erro
 	f.mu.Lock()
 	if i := slices.Index(rev.waiting, w); i >= 0 {
 		rev.waiting = slices.Delete(rev.waiting, i, i+1)
-		f.leave(rev)
+		f.leave(w)
 		f.drop(rev)
 	}
 	f.mu.Unlock()

@@ -486,41 +486,49 @@ func TestTheLimitOfAnInstanceAdaptsToItsFunction(t *testing.T) {
 	}
 }
 
-// A project has thousands of functions in all its deployments, and can have as many
-// requests for different ones wait for an instance.
-func TestManyWaitingFunctionsDoNotDelayAnotherProject(t *testing.T) {
-	handle := func(req *http.Request) (*http.Response, error) {
-		if req.Header.Get("Endless") != "" {
-			<-req.Context().Done()
-			return nil, req.Context().Err()
-		}
-		return answer("ok"), nil
+// holding answers requests, those with the field Endless at their end only.
+func holding(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("Endless") != "" {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
 	}
-	h := run(t, fleet.Options{Engine: &fakeEngine{handle: handle}, Total: 64, Processors: 4})
-	other := specOf("prj_2", "dpl_2", "/b")
-	h.ask(other)
-	ctx, cancel := context.WithCancel(t.Context())
-	var endless sync.WaitGroup
-	defer endless.Wait()
-	defer cancel()
-	const functions = 4000
-	for i := range functions {
-		endless.Go(func() {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://site/", nil)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			req.Header.Set("Endless", "1")
+	return answer("ok"), nil
+}
+
+// hold makes n endless requests, each for another function of a project, until so many wait.
+func (h *harness) hold(ctx context.Context, n, wait int) (ended *sync.WaitGroup) {
+	ended = new(sync.WaitGroup)
+	for i := range n {
+		req, err := http.NewRequestWithContext(lateen.WithClient(ctx, fmt.Sprint(i)), http.MethodGet, "http://site/", nil)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		req.Header.Set("Endless", "1")
+		ended.Go(func() {
 			var inv lateen.Invocation
-			if resp, err := h.Invoke(ctx, spec(fmt.Sprint("/", i)), req, &inv); err == nil {
+			if resp, err := h.Invoke(req.Context(), spec(fmt.Sprint("/", i)), req, &inv); err == nil {
 				resp.Body.Close()
 			}
 		})
 	}
-	for s := h.Stats(); s.InFlight+s.Waiting < functions; s = h.Stats() {
-		runtime.Gosched()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for h.Stats().Waiting < wait {
+		<-tick.C
 	}
+	return ended
+}
+
+// A project has thousands of functions in all its deployments, and can have as many
+// requests for different ones wait for an instance.
+func TestManyWaitingFunctionsDoNotDelayAnotherProject(t *testing.T) {
+	const instances, queue = 64, 4000
+	h := run(t, fleet.Options{Engine: &fakeEngine{handle: holding}, Total: instances, ProjectQueue: queue, Processors: 4})
+	other := specOf("prj_2", "dpl_2", "/b")
+	h.ask(other)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer h.hold(ctx, 2*instances+queue, queue-instances).Wait()
+	defer cancel()
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -534,5 +542,29 @@ func TestManyWaitingFunctionsDoNotDelayAnotherProject(t *testing.T) {
 	case <-served:
 	case <-time.After(20 * time.Second): // the requests take milliseconds
 		t.Error("200 requests of another project have not ended")
+	}
+}
+
+// Work that grows with the queue would be done for each of the refused requests, with
+// the fleet's mutex held. Its allocations tell it.
+func TestARefusalDoesNotLookAtTheWholeQueue(t *testing.T) {
+	const queue, refused = 4000, 100
+	h := run(t, fleet.Options{Engine: &fakeEngine{handle: holding}, Total: 1, ProjectQueue: queue, Processors: 4})
+	ctx, cancel := context.WithCancel(t.Context())
+	held := h.hold(ctx, 2*queue, queue-1)
+	defer held.Wait()
+	defer cancel()
+	gone, leave := context.WithCancel(ctx)
+	leave() // a start may just have made room in the queue
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range refused {
+		if _, _, err := h.call(gone, spec("/new")); !errors.Is(err, lateen.ErrFunctionThrottled) && !errors.Is(err, context.Canceled) {
+			t.Fatalf("the error is %v", err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / refused; each > 32<<10 {
+		t.Errorf("a refusal allocates %d bytes", each)
 	}
 }

@@ -27,7 +27,7 @@ type project struct {
 	load       float64           // CPUs that its requests in flight are expected to use
 	instances  int               // running or starting instances, without leaving ones
 	yielding   int               // leaving instances of other projects or functions whose capacity it gets
-	waiting    int
+	waiting    crowd
 	requests   int // waiting requests and requests in flight
 }
 

@@ -5,10 +5,24 @@ import (
 	"time"
 )
 
-// leave counts a waiter that has left the queue of rev.
-func (r *roster) leave(rev *revision) {
-	rev.function.project.waiting--
-	r.cpu.end(rev.function.project)
+// enter adds a waiter to the queue of its revision.
+func (r *roster) enter(w *waiter) {
+	rev, project := w.revision, w.revision.function.project
+	if project.waiting.n == 0 {
+		r.cpu.clock.Join(&project.cpuAccount)
+	}
+	rev.waiting = append(rev.waiting, w)
+	rev.crowd.add(w)
+	project.waiting.add(w)
+	r.cpu.begin(project)
+}
+
+// leave counts a waiter that has left the queue of its revision.
+func (r *roster) leave(w *waiter) {
+	rev, project := w.revision, w.revision.function.project
+	rev.crowd.remove(w)
+	project.waiting.remove(w)
+	r.cpu.end(project)
 }
 
 // serve gives the free places of rev to its waiting requests.
@@ -92,7 +106,7 @@ func (r *roster) grant(next int, inst *instance, now time.Time, kind startKind) 
 	w := rev.waiting[next]
 	rev.remove(next)
 	l := r.take(inst, now, kind, w.client)
-	r.leave(rev)
+	r.leave(w)
 	w.ready <- granted{lease: l}
 }
 
@@ -125,7 +139,7 @@ func (r *roster) refuse(rev *revision, err error, failed int) {
 			return false
 		}
 		w.ready <- granted{err: err}
-		r.leave(rev)
+		r.leave(w)
 		return true
 	})
 }

@@ -29,6 +29,7 @@ type revision struct {
 	arrival      uint64         // its position in roster.starts; 0 is none
 	tried        time.Time      // time of the last request for a start
 	waiting      []*waiter      // first come, first served
+	crowd        crowd          // waiting by client
 	clientPlaces map[string]int // places by client
 	places       int            // places of all clients
 	majority     string         // client found to hold more than half of places; "" is none
@@ -42,6 +43,8 @@ type revision struct {
 
 // waiter is a request that waits for a free place.
 type waiter struct {
+	revision *revision
+
 	since  time.Time
 	client string       // "" is no particular client
 	failed int          // starts that failed while it waited; see [roster.startFailed]
