@@ -42,7 +42,7 @@ func NewEvents() *Events {
 	return &Events{lines: newRoom(maxLines, maxLineBytes), purges: newRoom(maxPurges, maxPurgeBytes)}
 }
 
-// room is what the events of a kind may take.
+// room holds the limits of a kind of events.
 type room struct {
 	events, bytes *share.Shares[lateen.ProjectID]
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/lateen-dev/lateen/internal/worker"
 )
 
-// stuck is a backend that reads the first byte of a request's body and then hangs, whatever
-// becomes of the request: before its response, or in it for requests to /response.
+// stuck is a backend that reads the first byte of a request's body and then hangs, even if
+// the request is canceled: before its response, or in it for requests to /response.
 type stuck struct {
 	worker.Backend
 
