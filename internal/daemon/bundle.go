@@ -10,53 +10,41 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"runtime"
-	"runtime/debug"
-	"runtime/pprof"
+	"path"
 	"sync"
 	"time"
 
+	"github.com/lateen-dev/lateen"
 	"github.com/lateen-dev/lateen/internal/control"
-	"github.com/lateen-dev/lateen/internal/engine/local"
-	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/observe"
+	"github.com/lateen-dev/lateen/internal/worker"
 )
 
-// debugger shows the state of this process to operators, to one at a time. It
+// debugger shows the state of the platform to operators, to one at a time. It
 // implements [api.Debugger].
 type debugger struct {
-	daemon    *Daemon
-	of        *capabilities
-	verbs     *control.Control
-	functions functions
-	began     time.Time
+	process process
+	of      *capabilities
+	verbs   *control.Control
 
 	busy sync.Mutex // held while a profile or a bundle is taken
 }
 
 // platformState is a summary of the platform.
 type platformState struct {
-	Version    string    `json:"version"`
-	Time       time.Time `json:"time"`
-	Began      time.Time `json:"began"`
-	Process    int       `json:"process"`
-	User       int       `json:"user"`
-	System     string    `json:"system"`
-	CPUs       int       `json:"cpus"`
-	Threads    int       `json:"threads"` // that execute Go code at once: GOMAXPROCS
-	Goroutines int       `json:"goroutines"`
-	Address    string    `json:"address"`
-	Missing    string    `json:"missingLayers,omitempty"` // of the sandbox
+	processState
 
-	Hosts       int   `json:"hosts"`       // that lead to a deployment
-	Productions int   `json:"productions"` // projects with a production deployment
-	CachedBytes int64 `json:"cachedBytes"` // of cached pages, on disk
-
-	Fleet fleet.Stats     `json:"fleet"`
-	Pool  local.PoolStats `json:"pool"`
-	Log   observe.Stats   `json:"log"`
+	Hosts       int           `json:"hosts"`       // that lead to a deployment
+	Productions int           `json:"productions"` // projects with a production deployment
+	CachedBytes int64         `json:"cachedBytes"` // of cached pages, on disk
+	Log         observe.Stats `json:"log"`
 }
+
+// Bounds of the part of a bundle that comes from the worker.
+const (
+	workerFiles   = 16
+	workerTimeout = 30 * time.Second // `lateen doctor` may wait for several servers
+)
 
 // Bundle writes a debug bundle, a .tar.gz of everything that helps to find the cause
 // of a fault of the platform. It contains no secret.
@@ -70,37 +58,22 @@ func (d *debugger) Bundle(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/gzip")
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name+".tar.gz"))
 	zipped := gzip.NewWriter(w)
-	archive := &bundle{tar: tar.NewWriter(zipped), dir: name, now: now, redactor: d.redactor()}
-	d.fill(r.Context(), archive)
-	return errors.Join(archive.err, archive.tar.Close(), zipped.Close())
+	b := newBundle(zipped, name, now, d.process.redactor(d.process.daemon.token))
+	d.process.fill(r.Context(), b, func() (any, error) { return d.state(r.Context()) })
+	d.addWorker(r.Context(), b)
+	return errors.Join(b.close(), zipped.Close())
 }
 
-// redactor returns a redactor of all secrets that this process knows by value.
-func (d *debugger) redactor() redactor {
-	secrets := append(d.daemon.o.Config.Secrets(), headerSecrets(d.daemon.o.Getenv)...)
-	return newRedactor(append(secrets, d.daemon.token))
-}
-
-// fill adds the files to a bundle. A failure to create one is the content of errors.txt.
-func (d *debugger) fill(ctx context.Context, b *bundle) {
-	tel := d.of.tel
-	b.text("build.txt", func(w io.Writer) error {
-		info, ok := debug.ReadBuildInfo()
-		if !ok {
-			return errors.New("the program has no build information")
-		}
-		_, err := io.WriteString(w, info.String())
-		return err
-	})
-	b.json("config.json", func() (any, error) { return d.daemon.o.Config.Shown(), nil })
-	b.json("state.json", func() (any, error) { return d.state(ctx) })
-	b.json("doctor.json", func() (any, error) { return Examine(ctx, d.daemon.o.Config) })
-	b.text("metrics.txt", tel.WriteMetrics)
-	b.text("log.txt", func(w io.Writer) error { _, err := w.Write(tel.RecentLog()); return err })
-	b.text("goroutines.txt", func(w io.Writer) error { return pprof.Lookup("goroutine").WriteTo(w, 2) })
-	b.file("heap.pprof", func(w io.Writer) error { return pprof.Lookup("heap").WriteTo(w, 0) })
-	if b.faults.Len() > 0 {
-		b.text("errors.txt", func(w io.Writer) error { _, err := b.faults.WriteTo(w); return err })
+// addWorker adds the files of the worker, if functions run on one.
+func (d *debugger) addWorker(ctx context.Context, b *bundle) {
+	ctx, cancel := context.WithTimeout(ctx, workerTimeout)
+	defer cancel()
+	archive, err := d.process.functions.Debug(ctx)
+	if err == nil && archive != nil {
+		err = errors.Join(b.include("worker", archive), archive.Close())
+	}
+	if err != nil {
+		b.fault("worker", err)
 	}
 }
 
@@ -114,14 +87,15 @@ func (d *debugger) state(ctx context.Context) (platformState, error) {
 		return platformState{}, err
 	}
 	return platformState{
-		Version: d.daemon.o.Version, Time: time.Now().UTC(), Began: d.began.UTC(), Process: os.Getpid(), User: os.Getuid(),
-		System: runtime.GOOS + "/" + runtime.GOARCH, CPUs: runtime.NumCPU(), Threads: runtime.GOMAXPROCS(0), Goroutines: runtime.NumGoroutine(),
-		Address: d.daemon.Addr(), Missing: d.daemon.missing, Hosts: len(hosts), Productions: len(productions), CachedBytes: d.of.pages.Used(),
-		Fleet: d.functions.Stats(), Pool: d.functions.Pools(), Log: d.of.logs.Stats(),
+		processState: d.process.state(), Hosts: len(hosts), Productions: len(productions), CachedBytes: d.of.pages.Used(), Log: d.of.logs.Stats(),
 	}, nil
 }
 
-// bundle writes files into an archive, below one directory.
+// maxFile is the size of the largest file of a bundle. Longer texts are cut off.
+const maxFile = 16 << 20
+
+// bundle writes files into an archive, below one directory. A failure to create one is
+// the content of errors.txt.
 type bundle struct {
 	tar      *tar.Writer
 	dir      string
@@ -131,11 +105,35 @@ type bundle struct {
 	err      error        // of the archive
 }
 
+func newBundle(w io.Writer, dir string, now time.Time, r redactor) *bundle {
+	return &bundle{tar: tar.NewWriter(w), dir: dir, now: now, redactor: r}
+}
+
+// close completes the archive.
+func (b *bundle) close() error {
+	if b.faults.Len() > 0 {
+		b.text("errors.txt", func(w io.Writer) error { _, err := b.faults.WriteTo(w); return err })
+	}
+	return errors.Join(b.err, b.tar.Close())
+}
+
+// fault notes why a file could not be created.
+func (b *bundle) fault(name string, err error) {
+	if e, ok := errors.AsType[*lateen.Error](err); ok {
+		name += ": " + e.Reason
+	}
+	fmt.Fprintf(&b.faults, "%s: %v\n", name, err)
+}
+
 // file adds a file with the bytes that write writes.
 func (b *bundle) file(name string, write func(io.Writer) error) {
 	var content bytes.Buffer
-	if err := write(&content); err != nil {
-		fmt.Fprintf(&b.faults, "%s: %v\n", name, err)
+	err := write(&content)
+	if err == nil && content.Len() > maxFile {
+		err = fmt.Errorf("it is larger than %d bytes", maxFile)
+	}
+	if err != nil {
+		b.fault(name, err)
 		return
 	}
 	b.add(name, content.Bytes())
@@ -148,7 +146,12 @@ func (b *bundle) text(name string, write func(io.Writer) error) {
 		if err := write(&content); err != nil {
 			return err
 		}
-		_, err := io.WriteString(w, b.redactor.redact(content.String()))
+		text := b.redactor.redact(content.String())
+		if len(text) > maxFile {
+			text = text[:maxFile]
+			b.fault(name, fmt.Errorf("it is cut off after %d bytes", maxFile))
+		}
+		_, err := io.WriteString(w, text)
 		return err
 	})
 }
@@ -165,11 +168,35 @@ func (b *bundle) json(name string, value func() (any, error)) {
 	})
 }
 
+// include adds the files of the bundle of a worker below a directory. Files past
+// workerFiles are dropped.
+func (b *bundle) include(dir string, archive io.Reader) error {
+	files := tar.NewReader(archive)
+	for range workerFiles {
+		header, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return worker.ErrUnreachable.Because(err)
+		}
+		add := b.text
+		if path.Ext(header.Name) == ".pprof" {
+			add = b.file
+		}
+		add(dir+"/"+path.Base(header.Name), func(w io.Writer) error {
+			_, err := io.Copy(w, io.LimitReader(files, maxFile+1))
+			return err
+		})
+	}
+	return nil
+}
+
 func (b *bundle) add(name string, content []byte) {
 	if b.err != nil {
 		return
 	}
-	b.err = b.tar.WriteHeader(&tar.Header{Name: b.dir + "/" + name, Mode: 0o600, Size: int64(len(content)), ModTime: b.now})
+	b.err = b.tar.WriteHeader(&tar.Header{Name: path.Join(b.dir, name), Mode: 0o600, Size: int64(len(content)), ModTime: b.now})
 	if b.err == nil {
 		_, b.err = b.tar.Write(content)
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ func (l *logged) Write(b []byte) (int, error) {
 	return l.out.Write(b)
 }
 
-// unpacked returns the files of the debug bundle of a platform, by name. Profiles are
+// unpacked returns the files of the debug bundle of a platform, by path. Profiles are
 // decompressed.
 func unpacked(t *testing.T, c *client.Client) map[string]string {
 	t.Helper()
@@ -53,6 +52,20 @@ func unpacked(t *testing.T, c *client.Client) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files := map[string]string{}
+	for name, text := range archived(t, archive) {
+		_, name, _ = strings.Cut(name, "/") // the directory of all
+		files[name] = text
+		if strings.HasSuffix(name, ".pprof") {
+			files[name] = string(unzipped(t, text))
+		}
+	}
+	return files
+}
+
+// archived returns the files of a .tar, by path.
+func archived(t *testing.T, archive io.Reader) map[string]string {
+	t.Helper()
 	files := map[string]string{}
 	for tape := tar.NewReader(archive); ; {
 		header, err := tape.Next()
@@ -66,11 +79,7 @@ func unpacked(t *testing.T, c *client.Client) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := path.Base(header.Name)
-		files[name] = string(content)
-		if strings.HasSuffix(name, ".pprof") {
-			files[name] = string(unzipped(t, string(content)))
-		}
+		files[header.Name] = string(content)
 	}
 }
 

@@ -266,7 +266,7 @@ func (d *Daemon) build(ctx context.Context, at paths) error {
 	stopping := make(chan struct{}) // closed when the edge starts to stop
 	calls, err := api.New(api.Options{
 		Control: verbs, Logs: c.logs, Log: c.tel.Log("api"), Version: d.o.Version, Stopping: stopping,
-		Functions: functions, FunctionLimits: functionLimits(o), Debug: &debugger{daemon: d, of: &c, verbs: verbs, functions: functions, began: time.Now()},
+		Functions: functions, FunctionLimits: functionLimits(o), Debug: &debugger{process: process{d, c.tel, functions, time.Now()}, of: &c, verbs: verbs},
 	})
 	if err != nil {
 		return err

@@ -30,6 +30,9 @@ type functions interface {
 	// Stats and Pools describe this process; they are zero if functions run elsewhere.
 	Stats() fleet.Stats
 	Pools() local.PoolStats
+	// Debug returns the debug bundle of the worker, a .tar; nil if functions run in this
+	// process.
+	Debug(ctx context.Context) (io.ReadCloser, error)
 }
 
 // localFunctions runs functions in this process.
@@ -56,6 +59,9 @@ func (f *localFunctions) Provide(ctx context.Context, fn *lateen.Function) error
 
 // Pools returns the state of the blank processes.
 func (f *localFunctions) Pools() local.PoolStats { return f.engine.Pools() }
+
+// Debug returns nil.
+func (*localFunctions) Debug(context.Context) (io.ReadCloser, error) { return nil, nil }
 
 // remoteFunctions runs functions on a worker.
 type remoteFunctions struct{ *worker.Client }
@@ -149,9 +155,10 @@ func (d *Daemon) buildWorker(ctx context.Context, at paths) error {
 	}
 	d.closers = append(d.closers, listener)
 	d.addr = listener.Addr()
+	running := &localFunctions{f, e}
 	server := worker.NewServer(worker.ServerOptions{
-		Backend: &localFunctions{f, e}, Listener: listener, Events: events, Usage: reported, Data: data, Expose: d.network.Expose,
-		Metrics: tel.Handler(), Drain: o.DrainTimeout, Version: d.o.Version, Log: tel.Log("worker"),
+		Backend: running, Listener: listener, Events: events, Usage: reported, Data: data, Expose: d.network.Expose,
+		Metrics: tel.Handler(), Debug: &process{d, tel, running, time.Now()}, Drain: o.DrainTimeout, Version: d.o.Version, Log: tel.Log("worker"),
 	})
 	d.parts = []part{
 		{"telemetry", tel.Run},

@@ -86,19 +86,11 @@ func (c *Client) call(ctx context.Context, path string, in, out any) error {
 	if err != nil {
 		return fmt.Errorf("encode %T: %w", in, err)
 	}
-	req, err := newRequest(ctx, path, bytes.NewReader(body))
+	resp, err := c.post(ctx, path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	resp, err := c.roundTrip(req)
-	if err != nil {
-		return unreachable(err)
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // for the message
-		return lateen.ErrInternal.Because(fmt.Errorf("%s: %s: %s", path, resp.Status, bytes.TrimSpace(text)))
-	}
 	var got struct {
 		Value json.RawMessage `json:"value"`
 		Fault *fault          `json:"fault"`
@@ -110,6 +102,34 @@ func (c *Client) call(ctx context.Context, path string, in, out any) error {
 		return got.Fault.err()
 	}
 	return json.Unmarshal(got.Value, out)
+}
+
+// post sends a request. An error of the connection is [ErrUnreachable] or
+// [ErrIncompatible].
+func (c *Client) post(ctx context.Context, path string, body io.Reader) (*http.Response, error) {
+	req, err := newRequest(ctx, path, body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.roundTrip(req)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // for the message
+		return nil, lateen.ErrInternal.Because(fmt.Errorf("%s: %s: %s", path, resp.Status, bytes.TrimSpace(text)))
+	}
+	return resp, nil
+}
+
+// Debug returns the debug bundle of the worker's process, a .tar. The end of ctx ends it.
+func (c *Client) Debug(ctx context.Context) (io.ReadCloser, error) {
+	resp, err := c.post(ctx, pathDebug, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
 }
 
 // Provide implements [Backend]. It waits for the next process of a worker, as Invoke does.

@@ -11,7 +11,7 @@ import (
 // protocol is the number of the protocol. A change that a process of the earlier number
 // would misunderstand increases it. It is part of the paths, so that a process of
 // another number, also one that knows no numbers, executes nothing of a request.
-const protocol = 2
+const protocol = 3
 
 // Fields of requests and responses. Responses have all of them, requests the version.
 const (

@@ -30,6 +30,7 @@ type ServerOptions struct {
 	Data    *datacache.Remote // the data cache of the client; nil: there is none
 	Version string            // of this program, for messages
 	Metrics http.Handler      // answers /metrics; may be nil
+	Debug   http.Handler      // answers with the debug bundle of this process; may be nil
 	Drain   time.Duration     // time limit of [Server.Drain]; 0 is 30 seconds
 	Grace   time.Duration     // time limit for the last events and responses after the end of Run's context; 0 is 2 seconds
 	Log     *slog.Logger      // nil discards
@@ -123,6 +124,9 @@ func (s *Server) routes() http.Handler {
 	handle(mux, pathPrepared, func(_ context.Context, r preparedRequest) (any, error) { return b.Prepared(r.Key, r.Runtime), nil })
 	if s.o.Data != nil {
 		mux.HandleFunc("POST "+pathOf(pathData), s.data)
+	}
+	if s.o.Debug != nil {
+		mux.Handle("POST "+pathOf(pathDebug), s.o.Debug)
 	}
 	if s.o.Metrics != nil {
 		mux.Handle("GET /metrics", s.o.Metrics)

@@ -48,7 +48,8 @@ const (
 	pathProvide  = "/provide"
 	pathFunction = "/functions"
 	pathPrepared = "/prepared"
-	pathData     = "/data" // a channel of package datacache, by which the server sends requests
+	pathDebug    = "/debug" // the response is a .tar
+	pathData     = "/data"  // a channel of package datacache, by which the server sends requests
 )
 
 // The bodies of the calls, as JSON.

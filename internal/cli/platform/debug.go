@@ -37,8 +37,8 @@ func newDebugBundleCommand(s *session) *cobra.Command {
 		Short: "Write a debug bundle, to attach to a bug report",
 		Long: "Writes a .tar.gz with the version, the result of `lateen doctor`, the settings, the\n" +
 			"metrics, the last lines of the log, the stacks of all goroutines, a heap profile and\n" +
-			"a summary of the platform. Secrets are left out; the log lines name hosts, paths and\n" +
-			"projects.",
+			"a summary of the platform, and the same of its worker if it has one. Secrets are left\n" +
+			"out; the log lines name hosts, paths and projects.",
 		Example: "lateen debug bundle\nlateen debug bundle -o - | tar -tz",
 		Args:    command.Takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
