@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// protocol is the number of the protocol. A change that a process of the earlier number
-// would misunderstand increases it. It is part of the paths, so that a process of
+// protocol is the number of the protocol. It increases with each change of the messages,
+// which a test compares with testdata/protocol.golden, and with each other change that a
+// process of the earlier number would misunderstand. It is part of the paths, so that a process of
 // another number, also one that knows no numbers, executes nothing of a request.
 const protocol = 3
 
