@@ -1,5 +1,6 @@
 // Package guest_test sends visitors' requests through a real edge, a real fleet and
 // real processes, and checks the response of each visitor when user code misbehaves.
+// With -worker the fleet is behind the socket of a worker.
 package guest_test
 
 import (
@@ -22,11 +23,13 @@ import (
 	"github.com/lateen-dev/lateen/internal/cache"
 	"github.com/lateen-dev/lateen/internal/edge"
 	"github.com/lateen-dev/lateen/internal/egress"
+	"github.com/lateen-dev/lateen/internal/engine"
 	"github.com/lateen-dev/lateen/internal/engine/enginetest"
 	"github.com/lateen-dev/lateen/internal/engine/local"
 	"github.com/lateen-dev/lateen/internal/fleet"
 	"github.com/lateen-dev/lateen/internal/guest/relay"
 	"github.com/lateen-dev/lateen/internal/sandbox"
+	"github.com/lateen-dev/lateen/internal/worker"
 )
 
 func TestMain(m *testing.M) {
@@ -64,9 +67,12 @@ func newPlatform(t *testing.T, reach ...net.Addr) *platform {
 	for _, at := range append(reach, listener.Addr()) {
 		network.Host = append(network.Host, netip.MustParseAddrPort(at.String()))
 	}
-	p.engine = p.newEngine(egress.New(network))
+	events := worker.NewEvents()
+	p.engine = p.newEngine(egress.New(network), events)
 	p.networks = slices.ContainsFunc(p.engine.Layers(), func(w sandbox.Layer) bool { return w.Name == "a network device" && w.Missing == "" })
 	f := fleet.New(fleet.Options{Engine: p.engine, Log: slog.New(slog.DiscardHandler)})
+	functions := p.functions(f, events)
+	p.run(p.engine.Run)
 	p.run(f.Run)
 	kept, err := cache.Open(cache.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -78,7 +84,7 @@ func newPlatform(t *testing.T, reach ...net.Addr) *platform {
 		t.Fatal(err)
 	}
 	e := edge.New(edge.Options{
-		Artifacts: store, Source: p, Fleet: f, Cache: kept, Plain: []net.Listener{listener}, Port: portOf(listener),
+		Artifacts: store, Source: p, Fleet: functions, Cache: kept, Plain: []net.Listener{listener}, Port: portOf(listener),
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	e.Route(map[string]lateen.Binding{"app.localhost": {Deployment: "dpl_1"}})
@@ -96,11 +102,15 @@ func portOf(l net.Listener) string {
 	return port
 }
 
-func (p *platform) newEngine(network *egress.Network) *local.Engine {
+func (p *platform) newEngine(network *egress.Network, events *worker.Events) *local.Engine {
 	p.t.Helper()
+	var logs engine.LogSink = p.logs
+	if *onWorker {
+		logs = events
+	}
 	tools := enginetest.Toolchain(p.t)
 	e, err := local.New(local.Options{
-		Dir: filepath.Join(enginetest.Reachable(p.t), "run"), TreesDir: p.trees, Logs: p.logs, Toolchain: tools, Pool: 1, TimeoutFactor: 10, // with the race detector, on a busy machine
+		Dir: filepath.Join(enginetest.Reachable(p.t), "run"), TreesDir: p.trees, Logs: logs, Toolchain: tools, Pool: 1, TimeoutFactor: 10, // with the race detector, on a busy machine
 		Network: network, Path: filepath.SplitList(os.Getenv("PATH")),
 		Trees: func(_ context.Context, tree lateen.Digest) (string, error) {
 			return filepath.Join(p.trees, string(tree)), nil
@@ -113,7 +123,6 @@ func (p *platform) newEngine(network *egress.Network) *local.Engine {
 	if _, err := tools.Node(p.t.Context(), 24); err != nil {
 		p.t.Fatal(err)
 	}
-	p.run(e.Run)
 	return e
 }
 
