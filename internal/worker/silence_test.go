@@ -113,7 +113,7 @@ func (c *canceled) Invoke(ctx context.Context, spec lateen.FunctionSpec, req *ht
 // startOn runs a worker on connections in memory, and returns a client of it.
 func startOn(t *testing.T, p *pipes) (*canceled, *worker.Client) {
 	g := &canceled{generation{name: "worker", begun: make(chan string, 8), finish: make(chan struct{})}, make(chan time.Time, 8)}
-	run(t, worker.NewServer(worker.ServerOptions{Backend: g, Listener: p, Events: new(worker.Events)}).Run)
+	run(t, worker.NewServer(worker.ServerOptions{Backend: g, Listener: p, Events: worker.NewEvents()}).Run)
 	return g, worker.New(worker.ClientOptions{Dial: p.dial})
 }
 
