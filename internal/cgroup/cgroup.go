@@ -43,16 +43,17 @@ type Options struct {
 	Root string
 }
 
-// Tree is a directory for groups with a single owner. A lock protects it while it is
-// open; the next owner with the same name removes the tree of an owner that died.
+// Tree is a directory for groups in each hierarchy, owned by one process. The process
+// holds a lock on the directories while the tree is open. Open removes the trees of the
+// same name that have no lock, since their owners have ended without Close.
 type Tree struct {
 	branches []*branch
-	serves   map[Controller]*branch
+	branchOf map[Controller]*branch
 	missing  map[Controller]string
 	swap     bool
 }
 
-// branch is a tree's directory in one hierarchy.
+// branch is the directory of a tree in one hierarchy.
 type branch struct {
 	hierarchy
 
@@ -66,7 +67,7 @@ func Open(o Options) (*Tree, error) {
 	if o.Name == "" {
 		return nil, errors.New("open a cgroup tree: the name is empty")
 	}
-	t := &Tree{serves: map[Controller]*branch{}, missing: map[Controller]string{}, swap: hasSwap(o.Root)}
+	t := &Tree{branchOf: map[Controller]*branch{}, missing: map[Controller]string{}, swap: hasSwap(o.Root)}
 	found, err := hierarchies(cmp.Or(o.Root, "/"))
 	if err != nil {
 		for _, c := range controllers() {
@@ -87,23 +88,23 @@ func Open(o Options) (*Tree, error) {
 			t.markMissing(h, err)
 			continue
 		}
-		t.adopt(b)
+		t.add(b)
 	}
 	return t, nil
 }
 
 // None returns a tree whose groups do nothing.
 func None() *Tree {
-	t := &Tree{serves: map[Controller]*branch{}, missing: map[Controller]string{}}
+	t := &Tree{branchOf: map[Controller]*branch{}, missing: map[Controller]string{}}
 	for _, c := range controllers() {
 		t.missing[c] = "control groups are disabled"
 	}
 	return t
 }
 
-func (t *Tree) lacks(c Controller) bool { return t.serves[c] == nil }
+func (t *Tree) lacks(c Controller) bool { return t.branchOf[c] == nil }
 
-// markMissing records why a hierarchy cannot be used.
+// markMissing records the reason for which a hierarchy cannot be used.
 func (t *Tree) markMissing(h hierarchy, err error) {
 	for _, c := range h.controllers {
 		if t.lacks(c) {
@@ -112,12 +113,12 @@ func (t *Tree) markMissing(h hierarchy, err error) {
 	}
 }
 
-// adopt uses a branch for the controllers that no earlier branch provides.
-func (t *Tree) adopt(b *branch) {
+// add adds a branch, and uses it for the controllers that no earlier branch provides.
+func (t *Tree) add(b *branch) {
 	t.branches = append(t.branches, b)
 	for _, c := range b.controllers {
 		if t.lacks(c) {
-			t.serves[c] = b
+			t.branchOf[c] = b
 			delete(t.missing, c)
 		}
 	}
@@ -127,36 +128,26 @@ func (t *Tree) adopt(b *branch) {
 // it.
 func (t *Tree) Missing(c Controller) string { return t.missing[c] }
 
-// Where returns the directories in which groups are created, for messages.
-func (t *Tree) Where() string {
-	var dirs []string
-	for _, b := range t.branches {
-		dirs = append(dirs, b.dir)
-	}
-	return strings.Join(dirs, ", ")
-}
-
-// Share sets the weight of all groups of the tree together, relative to their sibling
+// SetWeight sets the weight of all groups of the tree together, relative to their sibling
 // groups: 1 is the default weight of a single group.
-func (t *Tree) Share(weight float64) error {
-	b := t.serves[CPU]
+func (t *Tree) SetWeight(weight float64) error {
+	b := t.branchOf[CPU]
 	if b == nil {
 		return errors.ErrUnsupported
 	}
-	return b.weigh(b.dir, weight)
+	return b.setWeight(b.dir, weight)
 }
 
 // Close removes the tree, whose groups must be closed.
 func (t *Tree) Close() error {
 	var errs []error
 	for _, b := range t.branches {
-		errs = append(errs, sweep(b.dir), b.lock.Close())
+		errs = append(errs, removeTree(b.dir), b.lock.Close())
 	}
 	return errors.Join(errs...)
 }
 
-// open creates a branch of h for a tree called name, and removes the trees of owners
-// that died.
+// open creates a branch of h for a tree called name, and removes abandoned trees.
 func (h hierarchy) open(prefix, name string) (*branch, error) {
 	var refused []error
 	for _, parent := range h.candidates {
@@ -164,7 +155,7 @@ func (h hierarchy) open(prefix, name string) (*branch, error) {
 			refused = append(refused, err)
 			continue
 		}
-		sweepAbandoned(parent, prefix)
+		removeAbandoned(parent, prefix)
 		b, err := h.branch(filepath.Join(parent, name))
 		if err != nil {
 			refused = append(refused, err)
@@ -177,8 +168,8 @@ func (h hierarchy) open(prefix, name string) (*branch, error) {
 
 func (h hierarchy) branch(dir string) (_ *branch, err error) {
 	b := &branch{hierarchy: h, dir: dir}
-	for range 100 { // bounds the number of owners that start at the same time
-		if b.lock, err = lockDir(dir); !errors.Is(err, errSwept) {
+	for range 100 { // each repetition lost a race with another owner that started
+		if b.lock, err = lockDir(dir); !errors.Is(err, errRemoved) {
 			break
 		}
 	}
@@ -193,34 +184,34 @@ func (h hierarchy) branch(dir string) (_ *branch, err error) {
 	return b, nil
 }
 
-var errSwept = errors.New("another owner removed the directory before it was locked")
+var errRemoved = errors.New("another owner removed the directory before it was locked")
 
-// lockDir creates dir and locks it. Before the lock, an owner that starts may take the
-// directory for abandoned and remove it; then the error is [errSwept].
+// lockDir creates dir and locks it. If another owner removes the directory before the
+// lock, as abandoned, the error is [errRemoved].
 func lockDir(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
 	lock, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errSwept
+		return nil, errRemoved
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(dir))
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // an owner that sweeps holds it briefly
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil { // removeAbandoned holds it briefly
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), lock.Close(), os.Remove(dir))
 	}
 	held, err := lock.Stat()
-	there, gone := os.Stat(dir)
-	if err != nil || gone != nil || !os.SameFile(held, there) {
-		return nil, errors.Join(errSwept, lock.Close())
+	current, statErr := os.Stat(dir)
+	if err != nil || statErr != nil || !os.SameFile(held, current) {
+		return nil, errors.Join(errRemoved, lock.Close())
 	}
 	return lock, nil
 }
 
-// sweepAbandoned removes the trees without a lock.
-func sweepAbandoned(parent, prefix string) {
+// removeAbandoned removes the directories of trees in parent that no process has locked.
+func removeAbandoned(parent, prefix string) {
 	entries, _ := os.ReadDir(parent) // an unreadable directory is left as it is
 	for _, e := range entries {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix+"-") {
@@ -232,21 +223,21 @@ func sweepAbandoned(parent, prefix string) {
 			continue
 		}
 		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = sweep(dir) // a process that still runs in it prevents the removal until the next sweep
+			_ = removeTree(dir) // a process that still runs in it prevents the removal until the next start
 		}
 		lock.Close()
 	}
 }
 
-// sweep removes a directory and the groups in it, the innermost first.
-func sweep(dir string) error {
+// removeTree removes a directory and the groups in it, the innermost first.
+func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			err = errors.Join(err, sweep(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, removeTree(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(err, remove(dir))

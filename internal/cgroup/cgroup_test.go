@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// here opens a tree on this host and skips the test if it lacks a controller.
-func here(t testing.TB, needs ...Controller) *Tree {
+// openTree opens a tree on this host and skips the test if it lacks a controller.
+func openTree(t testing.TB, needs ...Controller) *Tree {
 	t.Helper()
 	tree, err := Open(Options{Name: "cgroup-test"})
 	if err != nil {
@@ -43,15 +43,15 @@ func group(t testing.TB, tree *Tree) *Group {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(g.End(), g.Close()); err != nil {
+		if err := errors.Join(g.KillAll(), g.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	return g
 }
 
-// script starts a shell script in g.
-func script(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
+// startScript starts a shell script in g.
+func startScript(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "read go; "+text)
 	in, err := cmd.StdinPipe()
@@ -66,7 +66,7 @@ func script(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if err := g.Enter(cmd.Process.Pid); err != nil {
+	if err := g.Add(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(in, "\n"); err != nil {
@@ -76,11 +76,11 @@ func script(t testing.TB, g *Group, text string) (*exec.Cmd, *bufio.Reader) {
 }
 
 func TestMemoryIsLimitedAndAnOOMKillIsReported(t *testing.T) {
-	g := group(t, here(t, Memory))
+	g := group(t, openTree(t, Memory))
 	if err := g.Limit(Limits{Memory: 32 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	cmd, _ := script(t, g, "x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo survived")
+	cmd, _ := startScript(t, g, "x=$(head -c 200000000 /dev/zero | tr '\\0' a); echo survived")
 	if g.OutOfMemory() {
 		t.Error("OutOfMemory is true before the start")
 	}
@@ -93,13 +93,13 @@ func TestMemoryIsLimitedAndAnOOMKillIsReported(t *testing.T) {
 	}
 }
 
-// TestSwapIsBoundedWithMemory reads the kernel's limits back: cgroup-v1 memory.rst §5,
+// TestSwapIsLimitedWithMemory reads the kernel's limits back: cgroup-v1 memory.rst §5,
 // cgroup-v2.rst "Memory Interface Files".
-func TestSwapIsBoundedWithMemory(t *testing.T) {
-	tree := here(t, Memory)
+func TestSwapIsLimitedWithMemory(t *testing.T) {
+	tree := openTree(t, Memory)
 	g := group(t, tree)
 	file := "memory.swap.max"
-	if tree.serves[Memory].version == 1 {
+	if tree.branchOf[Memory].version == 1 {
 		file = "memory.memsw.limit_in_bytes"
 	}
 	path, _ := g.path(Memory, file, file)
@@ -112,18 +112,18 @@ func TestSwapIsBoundedWithMemory(t *testing.T) {
 		}
 		text, err := os.ReadFile(path)
 		if got := strings.TrimSpace(string(text)); err != nil || got != strconv.FormatInt(maximum, 10) {
-			t.Errorf("the bound is %s, %v, want %d", got, err, maximum)
+			t.Errorf("the limit is %s, %v, want %d", got, err, maximum)
 		}
 	}
 	if err := g.Limit(Limits{}); err != nil {
-		t.Errorf("the bound is not lifted: %v", err)
+		t.Errorf("the limit is not removed: %v", err)
 	}
 }
 
 // TestABackgroundGroupIsIdleForTheScheduler reads the kernel's setting back:
 // cpu.idle of cgroup-v2.rst "CPU Interface Files", which version 1 has as well.
 func TestABackgroundGroupIsIdleForTheScheduler(t *testing.T) {
-	g := group(t, here(t, CPU))
+	g := group(t, openTree(t, CPU))
 	path, _ := g.path(CPU, "cpu.idle", "cpu.idle")
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("this kernel has no idle groups: %v", err)
@@ -134,29 +134,29 @@ func TestABackgroundGroupIsIdleForTheScheduler(t *testing.T) {
 		}
 		text, err := os.ReadFile(path)
 		if got := strings.TrimSpace(string(text)); err != nil || (got == "1") != on {
-			t.Errorf("in the background %v: cpu.idle is %s, %v", on, got, err)
+			t.Errorf("cpu.idle is %s after Background(%v), %v", got, on, err)
 		}
 	}
 }
 
-func TestTasksAreBounded(t *testing.T) {
-	g := group(t, here(t, Tasks))
+func TestTasksAreLimited(t *testing.T) {
+	g := group(t, openTree(t, Tasks))
 	if err := g.Limit(Limits{Tasks: 5}); err != nil {
 		t.Fatal(err)
 	}
-	_, out := script(t, g, "for i in 1 2 3 4 5 6 7 8; do sleep 100 >/dev/null & done; echo all; wait")
+	_, out := startScript(t, g, "for i in 1 2 3 4 5 6 7 8; do sleep 100 >/dev/null & done; echo all; wait")
 	if line, _ := out.ReadString('\n'); line == "all\n" {
 		t.Error("the process has started more processes than its limit")
 	}
 }
 
-func TestCPUTimeIsCountedAndBounded(t *testing.T) {
-	g := group(t, here(t, CPU, Accounting))
+func TestCPUTimeIsMeasuredAndLimited(t *testing.T) {
+	g := group(t, openTree(t, CPU, Accounting))
 	if err := g.Limit(Limits{CPU: 0.2}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	cmd, _ := script(t, g, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
+	cmd, _ := startScript(t, g, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done")
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestCPUTimeIsCountedAndBounded(t *testing.T) {
 	if err != nil || used <= 0 {
 		t.Fatal(used, err)
 	}
-	if maximum := passed/5 + 2*period; used > maximum { // a period at each end
+	if maximum := passed/5 + 2*period; used > maximum { // the quota counts by period, so one at each end is uncertain
 		t.Errorf("the group has used %v in %v, more than a fifth", used, passed)
 	}
 	if u, err := g.Usage(); err != nil || u.CPU < used {
@@ -174,8 +174,8 @@ func TestCPUTimeIsCountedAndBounded(t *testing.T) {
 }
 
 func TestFrozenProcessesUseNoCPUUntilTheyAreThawed(t *testing.T) {
-	g := group(t, here(t, Freezer, Accounting))
-	_, out := script(t, g, "echo up; while :; do :; done")
+	g := group(t, openTree(t, Freezer, Accounting))
+	_, out := startScript(t, g, "echo up; while :; do :; done")
 	if line, err := out.ReadString('\n'); line != "up\n" {
 		t.Fatal(line, err)
 	}
@@ -205,24 +205,24 @@ func TestFrozenProcessesUseNoCPUUntilTheyAreThawed(t *testing.T) {
 	}
 }
 
-func TestKillEndsFrozenProcessesToo(t *testing.T) {
-	g := group(t, here(t, Freezer))
-	cmd, out := script(t, g, "setsid sleep 1000 & echo up; wait")
+func TestKillAlsoKillsFrozenProcesses(t *testing.T) {
+	g := group(t, openTree(t, Freezer))
+	cmd, out := startScript(t, g, "setsid sleep 1000 & echo up; wait")
 	if line, err := out.ReadString('\n'); line != "up\n" {
 		t.Fatal(line, err)
 	}
 	if err := errors.Join(g.Freeze(), g.Kill()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := out.ReadString('\n'); err != io.EOF { // its child holds the pipe, too
+	if _, err := out.ReadString('\n'); err != io.EOF { // the pipe closes after the end of both processes
 		t.Error(err)
 	}
 	cmd.Wait()
 }
 
 func TestKillWorksWithoutCgroupKill(t *testing.T) {
-	g := group(t, here(t, Freezer))
-	cmd, out := script(t, g, "sleep 1000 & echo up; wait")
+	g := group(t, openTree(t, Freezer))
+	cmd, out := startScript(t, g, "sleep 1000 & echo up; wait")
 	if line, err := out.ReadString('\n'); line != "up\n" {
 		t.Fatal(line, err)
 	}
@@ -236,40 +236,40 @@ func TestKillWorksWithoutCgroupKill(t *testing.T) {
 }
 
 func TestReclaimIsUnsupportedWithoutSwap(t *testing.T) {
-	tree := here(t, Memory)
+	tree := openTree(t, Memory)
 	g := group(t, tree)
 	if err := g.Reclaim(); tree.swap && err != nil || !tree.swap && !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("with swap: %t, the error is %v", tree.swap, err)
 	}
 }
 
-func TestTreesOfDeadOwnersAreSwept(t *testing.T) {
-	dead := here(t, Freezer)
-	if _, err := dead.New("left"); err != nil {
+func TestOpenRemovesAbandonedTrees(t *testing.T) {
+	abandoned := openTree(t, Freezer)
+	if _, err := abandoned.New("left"); err != nil {
 		t.Fatal(err)
 	}
-	dir := dead.branches[0].dir
-	alive := here(t)
+	dir := abandoned.branches[0].dir
+	owned := openTree(t)
 	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("the tree of a living owner is removed: %v", err)
+		t.Fatalf("a tree is removed while its owner runs: %v", err)
 	}
-	for _, b := range dead.branches {
-		b.lock.Close() // as at its death
+	for _, b := range abandoned.branches {
+		b.lock.Close() // as the kernel does at the end of the owner
 	}
-	next := here(t)
+	next := openTree(t)
 	if _, err := os.Stat(dir); err == nil {
-		t.Error("the tree of a dead owner is not removed")
+		t.Error("an abandoned tree is not removed")
 	}
-	for _, other := range []*Tree{alive, next} {
+	for _, other := range []*Tree{owned, next} {
 		if _, err := os.Stat(other.branches[0].dir); err != nil {
 			t.Error(err)
 		}
 	}
-	dead.branches = nil
+	abandoned.branches = nil
 }
 
-// plain creates a root directory with files as those of the kernel.
-func plain(t *testing.T, files map[string]string) string {
+// fakeRoot creates a root directory with files in the formats of the kernel's.
+func fakeRoot(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range files {
@@ -285,7 +285,7 @@ func plain(t *testing.T, files map[string]string) string {
 }
 
 func TestCandidatesAreTheOwnGroupAndItsAncestors(t *testing.T) {
-	root := plain(t, map[string]string{
+	root := fakeRoot(t, map[string]string{
 		"proc/self/cgroup":                           "0::/user.slice/app.scope\n",
 		"proc/self/mountinfo":                        "30 20 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n31 20 0:27 / /proc rw - proc proc rw\n",
 		"sys/fs/cgroup/cgroup.controllers":           "cpuset cpu io memory pids\n",
@@ -305,8 +305,8 @@ func TestCandidatesAreTheOwnGroupAndItsAncestors(t *testing.T) {
 	}
 }
 
-func TestVersionOneBesideAnEmptyVersionTwo(t *testing.T) {
-	root := plain(t, map[string]string{
+func TestVersionOneIsUsedWhereVersionTwoHasNoControllers(t *testing.T) {
+	root := fakeRoot(t, map[string]string{
 		"proc/self/cgroup": "5:memory:/docker/abc\n2:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n",
 		"proc/self/mountinfo": `40 30 0:30 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory
 41 30 0:31 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
@@ -344,7 +344,7 @@ func TestAHostWithoutCgroupsIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(g.Enter(1), g.Limit(Limits{Memory: 1, CPU: 1, Tasks: 1})); err != nil {
+	if err := errors.Join(g.Add(1), g.Limit(Limits{Memory: 1, CPU: 1, Tasks: 1})); err != nil {
 		t.Error(err)
 	}
 	for name, err := range map[string]error{"freeze": g.Freeze(), "reclaim": g.Reclaim(), "background": g.Background(true)} {
@@ -352,18 +352,18 @@ func TestAHostWithoutCgroupsIsReported(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := errors.Join(g.End(), g.Close(), g.Close(), tree.Close()); err != nil {
+	if err := errors.Join(g.KillAll(), g.Close(), g.Close(), tree.Close()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestEntriesAreFoundByTheirWholeName(t *testing.T) {
+func TestNumbersAreFoundByTheirWholeKey(t *testing.T) {
 	text := []byte("oom 7\noom_kill_disable 0\noom_kill 3\n")
-	if n, err := entry(text, "oom_kill"); n != 3 || err != nil {
+	if n, err := keyedNumber(text, "oom_kill"); n != 3 || err != nil {
 		t.Error(n, err)
 	}
-	if _, err := entry(text, "kill"); err == nil {
-		t.Error("a missing entry was found")
+	if _, err := keyedNumber(text, "kill"); err == nil {
+		t.Error("a missing key was found")
 	}
 }
 
@@ -378,7 +378,7 @@ func FuzzMountsDoNotPanic(f *testing.F) {
 }
 
 func BenchmarkUsage(b *testing.B) {
-	g := group(b, here(b, Memory, Accounting))
+	g := group(b, openTree(b, Memory, Accounting))
 	for b.Loop() {
 		if _, err := g.Usage(); err != nil {
 			b.Fatal(err)
@@ -387,7 +387,7 @@ func BenchmarkUsage(b *testing.B) {
 }
 
 func BenchmarkCPU(b *testing.B) {
-	g := group(b, here(b, Accounting))
+	g := group(b, openTree(b, Accounting))
 	for b.Loop() {
 		if _, err := g.CPU(); err != nil {
 			b.Fatal(err)
@@ -395,8 +395,8 @@ func BenchmarkCPU(b *testing.B) {
 	}
 }
 
-func BenchmarkMake(b *testing.B) {
-	tree := here(b)
+func BenchmarkNew(b *testing.B) {
+	tree := openTree(b)
 	for b.Loop() {
 		g, err := tree.New("x")
 		if err != nil {
@@ -409,7 +409,7 @@ func BenchmarkMake(b *testing.B) {
 }
 
 func BenchmarkLimit(b *testing.B) {
-	g := group(b, here(b, Memory, CPU))
+	g := group(b, openTree(b, Memory, CPU))
 	for n := int64(0); b.Loop(); n++ {
 		if err := g.Limit(Limits{Memory: 64<<20 + n<<20, CPU: 1, Tasks: 512}); err != nil {
 			b.Fatal(err)
@@ -417,10 +417,10 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// A tree exists before it is locked. An owner that starts at that moment must not take
-// it for an abandoned one.
+// A tree exists for a moment before it is locked. Another owner that starts then removes
+// it as abandoned; the first one must create it again.
 func TestConcurrentOwnersKeepTheirTrees(t *testing.T) {
-	here(t, Freezer) // skips where there are no groups
+	openTree(t, Freezer) // skips where there are no groups
 	var owners sync.WaitGroup
 	for range 8 {
 		owners.Go(func() {

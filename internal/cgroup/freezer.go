@@ -13,29 +13,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Freeze stops all processes of the group. It returns once the kernel has the request;
-// each process stops at its next system call at the latest.
+// Freeze freezes all processes of the group. It does not wait until they have stopped.
 func (g *Group) Freeze() error { return g.setFrozen(true) }
 
 // Thaw resumes the processes of the group.
 func (g *Group) Thaw() error { return g.setFrozen(false) }
 
 func (g *Group) setFrozen(frozen bool) error {
-	b := g.tree.serves[Freezer]
+	b := g.tree.branchOf[Freezer]
 	if b == nil {
 		return errors.ErrUnsupported
 	}
-	word := map[bool]string{true: "1", false: "0"}
+	value := map[bool]string{true: "1", false: "0"}[frozen]
 	if b.version == 1 {
-		word = map[bool]string{true: "FROZEN", false: "THAWED"}
+		value = map[bool]string{true: "FROZEN", false: "THAWED"}[frozen]
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.freeze < 0 {
 		return fs.ErrClosed
 	}
-	if _, err := unix.Pwrite(g.freeze, []byte(word[frozen]), 0); err != nil {
-		return fmt.Errorf("set a cgroup to %s: %w", word[frozen], err)
+	if _, err := unix.Pwrite(g.freeze, []byte(value), 0); err != nil {
+		return fmt.Errorf("write %s to the freezer of a cgroup: %w", value, err)
 	}
 	return nil
 }
@@ -43,12 +42,12 @@ func (g *Group) setFrozen(frozen bool) error {
 // Reclaim moves the memory of the group to swap, as far as the kernel agrees. Without
 // swap the error is [errors.ErrUnsupported].
 func (g *Group) Reclaim() error {
-	b := g.tree.serves[Memory]
+	b := g.tree.branchOf[Memory]
 	if b == nil || !g.tree.swap {
 		return errors.ErrUnsupported
 	}
 	g.mu.Lock()
-	now, err := number(g.memory)
+	now, err := readNumberAt(g.memory)
 	g.mu.Unlock()
 	if err != nil {
 		return err
@@ -70,23 +69,23 @@ func (g *Group) Reclaim() error {
 
 // Kill kills all processes of the group, frozen ones too, without waiting for their
 // end. Where the kernel has no cgroup.kill, it kills one process after the other, and
-// these may have forked in the meantime: see [Group.End].
+// these may have forked in the meantime: see [Group.KillAll].
 func (g *Group) Kill() error {
-	err := g.killAtOnce()
+	err := g.killGroup()
 	if errors.Is(err, errors.ErrUnsupported) {
 		_, err = g.killEach()
 	}
 	return err
 }
 
-// End kills until the group has no processes. It takes a moment where the kernel has no
-// cgroup.kill.
-func (g *Group) End() error {
-	if err := g.killAtOnce(); !errors.Is(err, errors.ErrUnsupported) {
+// KillAll kills all processes of the group, and those that they fork in the meantime.
+// Without cgroup.kill it waits some milliseconds until the group is empty.
+func (g *Group) KillAll() error {
+	if err := g.killGroup(); !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
-	const rounds = 100 // each kills at least the oldest process
-	for range rounds {
+	const attempts = 100 // bounds a group whose processes fork faster than they are killed
+	for range attempts {
 		if found, err := g.killEach(); found == 0 || err != nil {
 			return err
 		}
@@ -95,8 +94,8 @@ func (g *Group) End() error {
 	return nil
 }
 
-// killAtOnce has the kernel kill the group; [errors.ErrUnsupported] where it cannot.
-func (g *Group) killAtOnce() error {
+// killGroup kills the group by cgroup.kill; [errors.ErrUnsupported] without that file.
+func (g *Group) killGroup() error {
 	for b, dir := range g.dirs {
 		if b.version != 2 {
 			continue
@@ -125,7 +124,7 @@ func (g *Group) killEach() (found int, err error) {
 	return len(pids), nil
 }
 
-// processes returns the ids of the processes of the group in this process namespace.
+// processes returns the ids of the processes of the group in this PID namespace.
 func (g *Group) processes() ([]int, error) {
 	for _, dir := range g.dirs {
 		text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))

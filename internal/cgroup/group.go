@@ -25,7 +25,7 @@ type Limits struct {
 type Usage struct {
 	CPU    time.Duration // CPU time since the group was created
 	Memory int64         // bytes in use now
-	Peak   int64         // maximum of Memory since the last change of the memory limit
+	Peak   int64         // maximum of Memory since the last call of Limit
 }
 
 const period = 100 * time.Millisecond // period of the kernel's CPU quota
@@ -35,8 +35,8 @@ type Group struct {
 	tree *Tree
 	dirs map[*branch]string
 
-	mu     sync.Mutex // guards the fields below; a descriptor of -1 has no file
-	cpu    int
+	mu     sync.Mutex // guards the fields below
+	cpu    int        // file descriptors of open files; -1: no file
 	memory int
 	peak   int
 	freeze int
@@ -85,9 +85,10 @@ func (t *Tree) New(name string) (*Group, error) {
 	return g, nil
 }
 
-// path returns the path of a controller's file, by the version that provides it.
+// path returns the path of a controller's file, which has the name v1 in version 1 and v2
+// in version 2; false if the host lacks the controller or the version lacks the file.
 func (g *Group) path(c Controller, v1, v2 string) (string, bool) {
-	b := g.tree.serves[c]
+	b := g.tree.branchOf[c]
 	if b == nil {
 		return "", false
 	}
@@ -97,9 +98,9 @@ func (g *Group) path(c Controller, v1, v2 string) (string, bool) {
 	return filepath.Join(g.dirs[b], v1), v1 != ""
 }
 
-// Enter moves a process and all its threads into the group. Processes that it forks
+// Add moves a process and all its threads into the group. Processes that it forks
 // afterwards are in the group, too.
-func (g *Group) Enter(pid int) error {
+func (g *Group) Add(pid int) error {
 	for _, dir := range g.dirs {
 		if err := write(dir, "cgroup.procs", int64(pid)); err != nil {
 			return fmt.Errorf("move process %d into a cgroup: %w", pid, err)
@@ -114,7 +115,7 @@ func (g *Group) Limit(l Limits) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.peak >= 0 {
-		_, _ = unix.Pwrite(g.peak, []byte("0"), 0) // a kernel that cannot reset it reports the peak of the whole life of the group
+		_, _ = unix.Pwrite(g.peak, []byte("0"), 0) // a kernel that cannot reset it reports the peak since the creation of the group
 	}
 	var err error
 	if g.limits == nil || g.limits.Memory != l.Memory {
@@ -133,13 +134,13 @@ func (g *Group) Limit(l Limits) error {
 }
 
 func (g *Group) limitMemory(maximum int64) error {
-	b := g.tree.serves[Memory]
+	b := g.tree.branchOf[Memory]
 	if b == nil {
 		return nil
 	}
 	dir := g.dirs[b]
 	if b.version == 1 {
-		return limitMemory1(dir, maximum)
+		return limitMemoryV1(dir, maximum)
 	}
 	// The kernel kills all processes or none: a function needs its whole process tree.
 	err := errors.Join(setFile(dir, "memory.max", maximum, "max"), write(dir, "memory.oom.group", 1))
@@ -149,9 +150,9 @@ func (g *Group) limitMemory(maximum int64) error {
 	return err
 }
 
-// limitMemory1 sets the same limit for memory, and for memory with swap where the
+// limitMemoryV1 sets the same limit for memory, and for memory with swap where the
 // kernel counts swap. The second limit must never be below the first.
-func limitMemory1(dir string, maximum int64) error {
+func limitMemoryV1(dir string, maximum int64) error {
 	const swap = "memory.memsw.limit_in_bytes"
 	lifted := setFile(dir, swap, 0, "-1")
 	err := setFile(dir, "memory.limit_in_bytes", maximum, "-1")
@@ -162,7 +163,7 @@ func limitMemory1(dir string, maximum int64) error {
 }
 
 func (g *Group) limitCPU(maximum float64) error {
-	b := g.tree.serves[CPU]
+	b := g.tree.branchOf[CPU]
 	if b == nil {
 		return nil
 	}
@@ -181,14 +182,14 @@ func (g *Group) limitCPU(maximum float64) error {
 }
 
 func (g *Group) limitTasks(maximum int) error {
-	b := g.tree.serves[Tasks]
+	b := g.tree.branchOf[Tasks]
 	if b == nil {
 		return nil
 	}
 	return setFile(g.dirs[b], "pids.max", int64(maximum), "max")
 }
 
-// setFile writes a limit, or none if it is 0.
+// setFile writes a limit; for the limit 0 it writes none, the file's word for no limit.
 func setFile(dir, file string, value int64, none string) error {
 	if value > 0 {
 		return write(dir, file, value)
@@ -196,12 +197,11 @@ func setFile(dir, file string, value int64, none string) error {
 	return writeText(dir, file, none)
 }
 
-// Background lets the group's processes run only while no other group of the tree wants
-// the CPU time, or ends that. The processes stop running as soon as a process of
-// another group can run (cpu.idle, Linux 5.15). On older kernels the group gets the
-// weight [backgroundWeight] instead.
+// Background sets whether the group is idle for the scheduler (cpu.idle, Linux 5.15): its
+// processes run only while no process of another group of the tree can run. On older
+// kernels an idle group has the weight [backgroundWeight] instead.
 func (g *Group) Background(on bool) error {
-	b := g.tree.serves[CPU]
+	b := g.tree.branchOf[CPU]
 	if b == nil {
 		return errors.ErrUnsupported
 	}
@@ -211,7 +211,7 @@ func (g *Group) Background(on bool) error {
 	}
 	err := write(g.dirs[b], "cpu.idle", idle)
 	if errors.Is(err, fs.ErrNotExist) {
-		return b.weigh(g.dirs[b], weight)
+		return b.setWeight(g.dirs[b], weight)
 	}
 	return err
 }
@@ -225,8 +225,8 @@ func (g *Group) Usage() (Usage, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	cpu, err := g.cpuLocked()
-	memory, memoryErr := number(g.memory)
-	peak, peakErr := number(g.peak)
+	memory, memoryErr := readNumberAt(g.memory)
+	peak, peakErr := readNumberAt(g.peak)
 	return Usage{CPU: cpu, Memory: memory, Peak: max(peak, memory)}, errors.Join(err, memoryErr, peakErr)
 }
 
@@ -238,8 +238,8 @@ func (g *Group) CPU() (time.Duration, error) {
 }
 
 func (g *Group) cpuLocked() (time.Duration, error) {
-	if b := g.tree.serves[Accounting]; b == nil || b.version == 1 {
-		n, err := number(g.cpu)
+	if b := g.tree.branchOf[Accounting]; b == nil || b.version == 1 {
+		n, err := readNumberAt(g.cpu)
 		return time.Duration(n), err
 	}
 	var buffer [256]byte // usage_usec is the first line
@@ -247,7 +247,7 @@ func (g *Group) cpuLocked() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	usec, err := entry(buffer[:n], "usage_usec")
+	usec, err := keyedNumber(buffer[:n], "usage_usec")
 	return time.Duration(usec) * time.Microsecond, err
 }
 
@@ -262,21 +262,22 @@ func (g *Group) OutOfMemory() bool {
 	if err != nil {
 		return false
 	}
-	killed, err := entry(text, "oom_kill")
+	killed, err := keyedNumber(text, "oom_kill")
 	return err == nil && killed > 0
 }
 
-// entry returns the number after a name in a file of names and numbers.
-func entry(text []byte, name string) (int64, error) {
+// keyedNumber returns the number of a key in a flat keyed file (cgroup-v2.rst).
+func keyedNumber(text []byte, name string) (int64, error) {
 	for line := range bytes.Lines(text) {
 		if rest, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
 			return strconv.ParseInt(string(bytes.TrimSpace(rest)), 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("there is no %s in %q", name, text)
+	return 0, fmt.Errorf("no key %s in %q", name, text)
 }
 
-func number(fd int) (int64, error) {
+// readNumberAt reads a file that consists of one number; 0 for the descriptor -1.
+func readNumberAt(fd int) (int64, error) {
 	if fd < 0 {
 		return 0, nil
 	}
@@ -299,13 +300,13 @@ func read(fd int, into []byte) (int, error) {
 	return n, nil
 }
 
-// Close removes the group, whose processes must have been killed. After it, only
-// another Close is allowed.
+// Close removes the group, whose processes must have been killed. Afterwards only Close
+// may be called.
 func (g *Group) Close() error {
 	g.mu.Lock()
 	for _, fd := range []*int{&g.cpu, &g.memory, &g.peak, &g.freeze} {
 		if *fd >= 0 {
-			_ = unix.Close(*fd) // it was read, or written without a delay
+			_ = unix.Close(*fd) // an error of Close loses nothing: the kernel applies each write at once
 			*fd = -1
 		}
 	}

@@ -18,7 +18,7 @@ import (
 type hierarchy struct {
 	version     int
 	controllers []Controller
-	candidates  []string // candidate directories for groups, the best first
+	candidates  []string // directories to create groups in, in order of preference
 }
 
 // hierarchies returns the mounted hierarchies in order of preference. Version 2 comes
@@ -102,7 +102,7 @@ func (m mount) at(group string) string {
 }
 
 // unified returns a hierarchy of version 2. A group with processes cannot have groups
-// with controllers below it, so the places are its own group and all groups above.
+// with controllers below it, so the candidates are the group own and its ancestors.
 func unified(m mount, own string) hierarchy {
 	h := hierarchy{version: 2, controllers: []Controller{Freezer}}
 	available, _ := os.ReadFile(filepath.Join(m.point, "cgroup.controllers")) // without the file there are none
@@ -195,8 +195,8 @@ func (h hierarchy) enable(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(strings.Join(add, " ")), 0)
 }
 
-// weigh sets the weight of a directory's group relative to its siblings.
-func (h hierarchy) weigh(dir string, weight float64) error {
+// setWeight sets the weight of a directory's group relative to its siblings.
+func (h hierarchy) setWeight(dir string, weight float64) error {
 	if h.version == 2 {
 		return write(dir, "cpu.weight", min(max(int64(100*weight), 1), 10_000))
 	}

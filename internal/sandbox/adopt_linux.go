@@ -54,7 +54,7 @@ func (p *Process) adopt(pid int) (_ *Process, err error) {
 	}
 	err = child.group.Limit(cgroup.Limits{Tasks: defaultTasks})
 	if err == nil {
-		err = child.group.Enter(pid)
+		err = child.group.Add(pid)
 	}
 	if err != nil {
 		return nil, errors.Join(err, child.group.Close())

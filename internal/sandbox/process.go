@@ -180,7 +180,7 @@ func (p *Process) release() {
 	if p.network != nil {
 		_ = p.network.Close() // no caller could handle the error
 	}
-	_ = errors.Join(p.group.End(), p.group.Close())
+	_ = errors.Join(p.group.KillAll(), p.group.Close())
 	closeDescriptor(p.pidfd)
 }
 

@@ -139,7 +139,7 @@ func Open(o Options) (*Sandbox, error) {
 	}
 	// All functions together weigh as much as one group for each CPU, so that many
 	// functions do not starve the platform's own processes, nor the reverse.
-	if err := s.groups.Share(float64(runtime.NumCPU())); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	if err := s.groups.SetWeight(float64(runtime.NumCPU())); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return nil, errors.Join(fmt.Errorf("open the sandbox: %w", err), s.groups.Close())
 	}
 	err = s.detect()

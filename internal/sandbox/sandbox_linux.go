@@ -189,7 +189,7 @@ func (p *Process) forget() {
 // cgroup, sends its network device, and closes the socket by executing the program, or
 // writes an error.
 func (p *Process) superviseSetup(setup *net.UnixConn, spec Spec) error {
-	if err := p.group.Enter(p.id); err != nil {
+	if err := p.group.Add(p.id); err != nil {
 		return err
 	}
 	if _, err := setup.Write([]byte{1}); err != nil {

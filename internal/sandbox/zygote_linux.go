@@ -71,7 +71,7 @@ func (p *Process) Settle(pid int) error {
 		err = errors.New("it belongs to another process namespace")
 	}
 	if err == nil {
-		err = p.group.Enter(pid)
+		err = p.group.Add(pid)
 	}
 	if err != nil {
 		return fmt.Errorf("settle process %d: %w", pid, err)
