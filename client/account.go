@@ -9,7 +9,7 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// User is the user of a token.
+// User is a user with its default team.
 type User struct {
 	lateen.User
 
@@ -33,18 +33,18 @@ type Team struct {
 		Role lateen.Role `json:"role"`
 	} `json:"membership"`
 
-	wire wire
+	raw rawJSON
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (t *Team) UnmarshalJSON(b []byte) error {
 	type fields Team
-	t.wire = wire(bytes.Clone(b))
+	t.raw = rawJSON(bytes.Clone(b))
 	return json.Unmarshal(b, (*fields)(t))
 }
 
 // MarshalJSON writes the team as the API sent it.
-func (t *Team) MarshalJSON() ([]byte, error) { return t.wire.MarshalJSON() }
+func (t *Team) MarshalJSON() ([]byte, error) { return t.raw.MarshalJSON() }
 
 // Teams returns the teams of the token's user.
 func (c *Client) Teams(ctx context.Context) ([]Team, error) {

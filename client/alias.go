@@ -18,18 +18,18 @@ type Alias struct {
 		Host string `json:"url"`
 	} `json:"deployment"`
 
-	wire wire
+	raw rawJSON
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (a *Alias) UnmarshalJSON(b []byte) error {
 	type fields Alias
-	a.wire = wire(bytes.Clone(b))
+	a.raw = rawJSON(bytes.Clone(b))
 	return json.Unmarshal(b, (*fields)(a))
 }
 
 // MarshalJSON writes the alias as the API sent it.
-func (a *Alias) MarshalJSON() ([]byte, error) { return a.wire.MarshalJSON() }
+func (a *Alias) MarshalJSON() ([]byte, error) { return a.raw.MarshalJSON() }
 
 // Aliases returns a page of aliases, limited to one project unless it is "", and the
 // beginning of the next page (0: there is none).

@@ -8,9 +8,9 @@ import (
 // Build describes the build of a deployment.
 type Build struct {
 	Outputs    []Output `json:"output"`     // outputs by path, functions first
-	Functions  int      `json:"functions"`  // several paths may lead to one
-	Routes     int      `json:"routes"`     // of its route table
-	Prerenders int      `json:"prerenders"` // paths whose responses are kept
+	Functions  int      `json:"functions"`  // number of functions; several outputs may be paths of one
+	Routes     int      `json:"routes"`     // number of routes in the route table
+	Prerenders int      `json:"prerenders"` // number of paths whose responses are cached
 }
 
 // Build returns the build of a deployment; it is empty until the platform has read it.

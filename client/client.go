@@ -59,9 +59,9 @@ type call struct {
 	size   int64                         // of body
 	header http.Header
 
-	// once is true for a call that is not idempotent: it is repeated only if the
+	// atMostOnce is true for a call that is not idempotent: it is repeated only if the
 	// response guarantees that the platform did not execute it.
-	once bool
+	atMostOnce bool
 }
 
 // do sends a call, retries it if that is safe and useful, and reads the response.
@@ -89,9 +89,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		wait, again := retry(err, k.once)
+		wait, again := retry(err, k.atMostOnce)
 		if !again || try == tries || ctx.Err() != nil {
-			if k.once && err.unanswered {
+			if k.atMostOnce && err.unanswered {
 				return nil, unanswered{err.error}
 			}
 			return nil, err.error
@@ -137,12 +137,12 @@ type failure struct {
 }
 
 // retry reports whether a failed try is worth another, and after how long.
-func retry(f *failure, once bool) (time.Duration, bool) {
+func retry(f *failure, atMostOnce bool) (time.Duration, bool) {
 	switch f.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return f.after, true
 	case 0, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
-		return 0, !once
+		return 0, !atMostOnce
 	}
 	return 0, false
 }
@@ -318,12 +318,12 @@ type next struct {
 	} `json:"pagination"`
 }
 
-// wire is the JSON of a resource as the API sent it. A resource is marshaled as these
+// rawJSON is the JSON of a resource as the API sent it. A resource is marshaled as these
 // bytes, so that it keeps one shape and the fields that this client does not know.
-type wire []byte
+type rawJSON []byte
 
 // MarshalJSON implements [json.Marshaler]; the zero value is null.
-func (w wire) MarshalJSON() ([]byte, error) {
+func (w rawJSON) MarshalJSON() ([]byte, error) {
 	if w == nil {
 		return []byte("null"), nil
 	}

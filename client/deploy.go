@@ -110,7 +110,7 @@ func (c *Client) create(ctx context.Context, o *DeployOptions, sources []source,
 	set("projectSettings", map[string]string{"rootDirectory": o.Root}, o.Root != "" && o.Root != ".")
 	for round := 1; ; round++ {
 		var d Deployment
-		err := c.do(ctx, call{method: http.MethodPost, path: "/v13/deployments", query: url.Values{"prebuilt": {"1"}}, in: in, out: &d, once: true})
+		err := c.do(ctx, call{method: http.MethodPost, path: "/v13/deployments", query: url.Values{"prebuilt": {"1"}}, in: in, out: &d, atMostOnce: true})
 		if err == nil {
 			return &d, nil
 		}

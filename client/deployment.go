@@ -28,18 +28,18 @@ type Deployment struct {
 		Username string `json:"username"`
 	} `json:"creator"`
 
-	wire wire
+	raw rawJSON
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (d *Deployment) UnmarshalJSON(b []byte) error {
 	type fields Deployment
-	d.wire = wire(bytes.Clone(b))
+	d.raw = rawJSON(bytes.Clone(b))
 	return json.Unmarshal(b, (*fields)(d))
 }
 
 // MarshalJSON writes the deployment as the API sent it.
-func (d *Deployment) MarshalJSON() ([]byte, error) { return d.wire.MarshalJSON() }
+func (d *Deployment) MarshalJSON() ([]byte, error) { return d.raw.MarshalJSON() }
 
 // Environment is the environment of the deployment.
 func (d *Deployment) Environment() lateen.Environment {
@@ -135,7 +135,7 @@ func (c *Client) Redeploy(ctx context.Context, idOrHost string, target lateen.En
 		"meta": map[string]string{"action": "redeploy"}, "source": "cli",
 	}
 	var d Deployment
-	err = c.do(ctx, call{method: http.MethodPost, path: "/v13/deployments", in: in, out: &d, once: true})
+	err = c.do(ctx, call{method: http.MethodPost, path: "/v13/deployments", in: in, out: &d, atMostOnce: true})
 	return &d, err
 }
 

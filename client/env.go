@@ -58,7 +58,7 @@ func (c *Client) AddEnv(ctx context.Context, project string, v lateen.EnvVar, re
 	if replace {
 		query.Set("upsert", "true")
 	}
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v10/projects" + path(project, "env"), query: query, in: v, out: &reply, once: !replace})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v10/projects" + path(project, "env"), query: query, in: v, out: &reply, atMostOnce: !replace})
 	created := reply.Created.variable()
 	return &created, err
 }

@@ -78,9 +78,9 @@ func (p *proxy) cut() {
 	p.conns = nil
 }
 
-// The connection is cut while requests arrive, and while none does and some are
-// recorded before the next connection. Every request arrives once, in order.
-func TestAFollowedLogGoesOnAfterItsConnectionIsCut(t *testing.T) {
+// The connection is cut while requests arrive, and while no request arrives. Requests are
+// also recorded between connections. Every request arrives once, in order.
+func TestAFollowedLogContinuesAfterItsConnectionIsCut(t *testing.T) {
 	s, c := connect(t)
 	d, err := c.Deploy(t.Context(), client.DeployOptions{Dir: built(t), Project: "shop"})
 	if err != nil {
@@ -118,7 +118,7 @@ func TestAFollowedLogGoesOnAfterItsConnectionIsCut(t *testing.T) {
 		case read == recorded: // the stream is idle
 			p.cut()
 			record(3)
-		case read%4 == 0: // in mid-stream
+		case read%4 == 0: // in the middle of the stream
 			p.cut()
 		}
 		if read >= total {
@@ -130,16 +130,16 @@ func TestAFollowedLogGoesOnAfterItsConnectionIsCut(t *testing.T) {
 	}
 }
 
-// A connection on which nothing arrives for 45 seconds, three times the interval
-// of the platform's empty lines, is given up for another at the same place.
+// The client replaces a connection without data for 45 seconds, three times the interval
+// of the platform's empty lines. The next connection continues at the last cursor.
 func TestAFollowedLogReconnectsAfterASilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var afters []string
 		began := time.Now()
-		var asked []time.Duration
+		var requestedAt []time.Duration
 		c := &client.Client{BaseURL: "http://platform.test", HTTP: &http.Client{Transport: stub(func(r *http.Request) (*http.Response, error) {
 			afters = append(afters, r.URL.Query().Get("after"))
-			asked = append(asked, time.Since(began))
+			requestedAt = append(requestedAt, time.Since(began))
 			reader, writer := io.Pipe()
 			go func() {
 				if len(afters) == 1 { // empty lines, an entry, then silence
@@ -170,10 +170,10 @@ func TestAFollowedLogReconnectsAfterASilentConnection(t *testing.T) {
 			t.Errorf("the sequence is %v, want %s", got, want)
 		}
 		if want := "/C1"; strings.Join(afters, "/") != want {
-			t.Errorf("the cursors that were asked for are %q, want %s", afters, want)
+			t.Errorf("the requested cursors are %q, want %s", afters, want)
 		}
-		if len(asked) != 2 || asked[1] < 105*time.Second || asked[1] > 106*time.Second {
-			t.Errorf("connected after %v, want 0 and 60+45 s and a pause", asked)
+		if len(requestedAt) != 2 || requestedAt[1] < 105*time.Second || requestedAt[1] > 106*time.Second {
+			t.Errorf("connected after %v, want 0 and 60+45 s and a pause", requestedAt)
 		}
 	})
 }

@@ -19,18 +19,18 @@ type Project struct {
 		Definitions []lateen.Cron `json:"definitions"`
 	} `json:"crons"`
 
-	wire wire
+	raw rawJSON
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (p *Project) UnmarshalJSON(b []byte) error {
 	type fields Project
-	p.wire = wire(bytes.Clone(b))
+	p.raw = rawJSON(bytes.Clone(b))
 	return json.Unmarshal(b, (*fields)(p))
 }
 
 // MarshalJSON writes the project as the API sent it.
-func (p *Project) MarshalJSON() ([]byte, error) { return p.wire.MarshalJSON() }
+func (p *Project) MarshalJSON() ([]byte, error) { return p.raw.MarshalJSON() }
 
 // Projects returns a page of projects whose names contain a text, and the beginning of
 // the next page (0: there is none).
@@ -63,7 +63,7 @@ func (c *Client) CreateProject(ctx context.Context, name string, settings lateen
 		Name string `json:"name"`
 	}{settings, name}
 	var p Project
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v9/projects", in: in, out: &p, once: true})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v9/projects", in: in, out: &p, atMostOnce: true})
 	return &p, err
 }
 
@@ -97,7 +97,7 @@ func (c *Client) DeleteProject(ctx context.Context, idOrName string) error {
 // production once it is READY.
 func (c *Client) Promote(ctx context.Context, project, deployment string) (*Deployment, error) {
 	var d Deployment
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v10/projects" + path(project, "promote", deployment), out: &d, once: true})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v10/projects" + path(project, "promote", deployment), out: &d, atMostOnce: true})
 	return &d, err
 }
 

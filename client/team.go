@@ -19,18 +19,18 @@ type Member struct {
 	Email    string        `json:"email"`
 	Role     lateen.Role   `json:"role"`
 
-	wire wire
+	raw rawJSON
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (m *Member) UnmarshalJSON(b []byte) error {
 	type fields Member
-	m.wire = wire(bytes.Clone(b))
+	m.raw = rawJSON(bytes.Clone(b))
 	return json.Unmarshal(b, (*fields)(m))
 }
 
 // MarshalJSON writes the member as the API sent it.
-func (m *Member) MarshalJSON() ([]byte, error) { return m.wire.MarshalJSON() }
+func (m *Member) MarshalJSON() ([]byte, error) { return m.raw.MarshalJSON() }
 
 // Invitation is an invitation to a team.
 type Invitation struct {
@@ -49,7 +49,7 @@ type Invitation struct {
 func (c *Client) CreateTeam(ctx context.Context, slug, name string) (*Team, error) {
 	var t Team
 	in := map[string]string{"slug": slug, "name": name}
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/teams", in: in, out: &t, once: true})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/teams", in: in, out: &t, atMostOnce: true})
 	return &t, err
 }
 
@@ -86,7 +86,7 @@ func (c *Client) Members(ctx context.Context, team string) ([]Member, []Invitati
 func (c *Client) Invite(ctx context.Context, team, email string, role lateen.Role) (*Invitation, error) {
 	var i Invitation
 	in := map[string]string{"email": email, "role": string(role)}
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v2/teams" + path(team, "members"), in: in, out: &i, once: true})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v2/teams" + path(team, "members"), in: in, out: &i, atMostOnce: true})
 	return &i, err
 }
 
@@ -116,14 +116,14 @@ func (c *Client) AcceptInvitation(ctx context.Context, secret, username, tokenNa
 		Secret string `json:"bearerToken"`
 	}
 	in := map[string]string{"invitation": secret, "username": username, "tokenName": tokenName}
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/invitations/accept", in: in, out: &reply, once: true})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/invitations/accept", in: in, out: &reply, atMostOnce: true})
 	return reply.Secret, err
 }
 
 // Join adds the token's user to the team of an invitation's secret.
 func (c *Client) Join(ctx context.Context, secret string) (*Team, error) {
 	var t Team
-	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/invitations/join", in: map[string]string{"invitation": secret}, out: &t, once: true})
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/invitations/join", in: map[string]string{"invitation": secret}, out: &t, atMostOnce: true})
 	return &t, err
 }
 
