@@ -76,9 +76,9 @@ ALTER TABLE entries ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 
 // database is the log's file. One goroutine writes, any goroutine may read.
 type database struct {
-	file  *sqlite.File
-	usage usage
-	gone  func([]removal) // callback with removed entries; nil: none
+	file     *sqlite.File
+	usage    usage
+	onRemove func([]removal) // callback with removed entries; nil: none
 }
 
 var errForeign = errors.New("it is not a database of this log")
@@ -91,16 +91,16 @@ func openDatabase(ctx context.Context, dir string, log *slog.Logger) (*database,
 		return db, err
 	}
 	log.WarnContext(ctx, "the log database is unusable: it is moved aside and replaced", "aside", name(dir)+".aside", "err", err)
-	if err := setAside(dir); err != nil {
-		return nil, fmt.Errorf("set the log database aside: %w", err)
+	if err := moveAside(dir); err != nil {
+		return nil, fmt.Errorf("move the log database aside: %w", err)
 	}
 	return tryDatabase(ctx, dir)
 }
 
 func name(dir string) string { return filepath.Join(dir, "logs.db") }
 
-// setAside renames the file, and replaces one that was moved aside before.
-func setAside(dir string) error {
+// moveAside renames the file, and replaces one that was moved aside before.
+func moveAside(dir string) error {
 	for _, sibling := range []string{"-wal", "-shm"} {
 		if err := os.Remove(name(dir) + sibling); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -35,8 +35,8 @@ type Options struct {
 
 // Log is the log of all tenants. It accepts records and lines without blocking, and
 // drops some if more arrive than it can write. Accepted entries can be read within
-// 200 ms. A crash of the machine may lose the last moments, and a damaged database
-// is moved aside, not repaired: no other part of the platform depends on its logs.
+// 200 ms. A crash of the machine may lose the entries of the last seconds. A damaged
+// database is moved aside, not repaired: no other component reads the log.
 //
 // Its methods are safe for concurrent use.
 type Log struct {
@@ -47,8 +47,8 @@ type Log struct {
 	head    atomic.Int64 // number of the last written batch
 
 	// Only used by Run:
-	failing bool // whether the last write failed
-	gone    bool // whether the database was damaged and not replaced yet
+	failing  bool // whether the last write failed
+	unusable bool // whether the database was damaged and is not replaced yet
 
 	mu sync.RWMutex // guards the fields below, which only Run changes
 	db *database
@@ -73,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{options: o, queue: newQueue(), db: db}
-	db.gone = l.readers.removed
+	db.onRemove = l.readers.removed
 	head, err := db.lastBatch(ctx)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -91,7 +91,7 @@ func (l *Log) Close() error {
 
 // Record accepts the record of a request that has ended.
 func (l *Log) Record(r lateen.Record) {
-	r.Path, r.UserAgent, r.Referer = cut(r.Path, maxHeader), cut(r.UserAgent, maxHeader), cut(r.Referer, maxHeader)
+	r.Path, r.UserAgent, r.Referer = truncate(r.Path, maxHeader), truncate(r.UserAgent, maxHeader), truncate(r.Referer, maxHeader)
 	text, err := json.Marshal(&r)
 	if err != nil {
 		panic(err) // a record contains only values that JSON can express
@@ -106,7 +106,7 @@ const maxHeader = 4 << 10
 // An unknown level becomes info.
 func (l *Log) Log(line lateen.LogLine) {
 	if len(line.Text) > MaxLineBytes {
-		line.Text, line.Truncated = cut(line.Text, MaxLineBytes), true
+		line.Text, line.Truncated = truncate(line.Text, MaxLineBytes), true
 	}
 	if levelBit(line.Level) == 0 {
 		line.Level = lateen.LevelInfo
@@ -115,12 +115,12 @@ func (l *Log) Log(line lateen.LogLine) {
 }
 
 const (
-	flushPause = 100 * time.Millisecond // collects entries for one write
-	trimPause  = time.Minute
+	flushPause = 100 * time.Millisecond // time for which entries are collected for one write
+	trimPause  = time.Minute            // interval of trims
 )
 
-// Run writes accepted entries until ctx ends, and then the rest. Later entries are
-// dropped.
+// Run writes accepted entries until ctx ends, and then those that are still queued.
+// Later entries are dropped.
 func (l *Log) Run(ctx context.Context) error {
 	defer l.readers.close()
 	trim := time.NewTimer(0)
@@ -133,14 +133,14 @@ func (l *Log) Run(ctx context.Context) error {
 			return nil
 		case <-trim.C:
 			trim.Reset(l.trim(ctx))
-		case <-l.queue.some:
+		case <-l.queue.nonEmpty:
 			select {
 			case <-ctx.Done():
-			case <-l.queue.much:
+			case <-l.queue.large:
 			case <-time.After(flushPause):
 			}
 			l.flush(context.WithoutCancel(ctx))
-			l.fit(ctx)
+			l.trimToLimit(ctx)
 		}
 	}
 }
@@ -168,9 +168,9 @@ func (l *Log) flush(ctx context.Context) {
 	}
 }
 
-// fit removes entries until the log is within its limit. It blocks writes; new
-// entries wait in the queue, which is bounded.
-func (l *Log) fit(ctx context.Context) {
+// trimToLimit removes entries until the log is within its limit of size. Run writes
+// nothing in the meantime; new entries wait in the queue, which is bounded.
+func (l *Log) trimToLimit(ctx context.Context) {
 	for before := int64(math.MaxInt64); l.size.Load() > l.options.MaxBytes && l.size.Load() < before && ctx.Err() == nil; {
 		before = l.size.Load()
 		l.trim(ctx)
@@ -196,30 +196,30 @@ func (l *Log) trim(ctx context.Context) time.Duration {
 
 // failed logs the first of several failures. If the database is damaged, it creates
 // a new one.
-func (l *Log) failed(ctx context.Context, what string, err error) {
+func (l *Log) failed(ctx context.Context, effect string, err error) {
 	if !l.failing {
-		l.options.Log.ErrorContext(ctx, "the log database failed", "action", what, "err", err)
+		l.options.Log.ErrorContext(ctx, "the log database failed", "effect", effect, "err", err)
 	}
 	l.failing = true
-	if !sqlite.Damaged(err) && !l.gone {
+	if !sqlite.Damaged(err) && !l.unusable {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.db.Close()
-	_ = setAside(l.options.Dir) // if it fails, openDatabase fails as well
+	_ = moveAside(l.options.Dir) // on an error openDatabase fails as well
 	db, err := openDatabase(ctx, l.options.Dir, l.options.Log)
-	if l.gone = err != nil; !l.gone {
-		db.gone = l.readers.removed
+	if l.unusable = err != nil; !l.unusable {
+		db.onRemove = l.readers.removed
 		l.db = db
 	}
 }
 
 // Stats are counts since the log was opened, and its current state.
 type Stats struct {
-	Records, Lines               uint64 // arrived
-	DroppedRecords, DroppedLines uint64 // number of those that were not stored
-	LostEntries                  uint64 // removed before slow readers of Tail read them
+	Records, Lines               uint64 // records and lines that arrived
+	DroppedRecords, DroppedLines uint64 // those of them that were not stored
+	LostEntries                  uint64 // entries removed before slow readers of Tail read them
 	Queued, QueuedBytes          int    // records and lines that are not written yet
 	Bytes                        int64  // bytes in use in the database
 	Readers                      int    // readers of Tail

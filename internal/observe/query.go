@@ -293,7 +293,7 @@ func (db *database) addLines(ctx context.Context, found []stored, and string, ar
 			return err
 		}
 		if size > maxAnswer && len(line.Text) > shortLine {
-			line.Text, line.Truncated = cut(line.Text, shortLine), true
+			line.Text, line.Truncated = truncate(line.Text, shortLine), true
 		}
 		size += len(line.Text)
 		e := byID[id]

@@ -18,8 +18,8 @@ const (
 
 // queue collects entries until they are written, grouped by request.
 type queue struct {
-	some chan struct{} // has a value if the queue is not empty
-	much chan struct{} // has a value if the queue should be written immediately
+	nonEmpty chan struct{} // has a value if the queue is not empty
+	large    chan struct{} // has a value if the queue should be written without a pause
 
 	mu       sync.Mutex // guards the fields below
 	batch    batch
@@ -66,7 +66,7 @@ type group struct {
 }
 
 func newQueue() queue {
-	return queue{some: make(chan struct{}, 1), much: make(chan struct{}, 1), batch: newBatch(), capacity: newCapacity()}
+	return queue{nonEmpty: make(chan struct{}, 1), large: make(chan struct{}, 1), batch: newBatch(), capacity: newCapacity()}
 }
 
 func newBatch() batch { return batch{index: map[groupKey]*group{}} }
@@ -139,9 +139,9 @@ func (q *queue) takeLocked(project lateen.ProjectID, bytes int) bool {
 func (q *queue) addedLocked(bytes int) {
 	q.batch.held++
 	q.batch.bytes += bytes + overhead
-	signal(q.some)
+	signal(q.nonEmpty)
 	if q.batch.held > maxQueued/4 || q.batch.bytes > maxQueuedBytes/4 {
-		signal(q.much)
+		signal(q.large)
 	}
 }
 
@@ -159,7 +159,7 @@ func (q *queue) take() batch {
 	b := q.batch
 	q.batch, q.capacity = newBatch(), newCapacity()
 	select {
-	case <-q.much:
+	case <-q.large:
 	default:
 	}
 	return b
@@ -188,9 +188,9 @@ func (q *queue) stats() Stats {
 	return s
 }
 
-// cut returns at most n bytes of text, without a partial character. The result does
+// truncate returns at most n bytes of text, without a partial character. The result does
 // not keep a longer text in memory.
-func cut(text string, n int) string {
+func truncate(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}

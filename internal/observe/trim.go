@@ -94,8 +94,8 @@ func (db *database) remove(ctx context.Context, condition string, arg any) error
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if db.gone != nil {
-		db.gone(list)
+	if db.onRemove != nil {
+		db.onRemove(list)
 	}
 	return nil
 }
