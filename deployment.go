@@ -136,9 +136,9 @@ type Source struct {
 	// team, then the project. They share the processors. Sources without tenants
 	// count as one tenant.
 	Tenants []string `json:"-"`
-	// Kept is called with each file of an archive that the assembly stores; an error
+	// OnStore is called after the assembly stored a file of an archive; an error
 	// ends the assembly. Calls may be concurrent. nil is allowed.
-	Kept func(Blob) error `json:"-"`
+	OnStore func(Blob) error `json:"-"`
 }
 
 // BuildLogLine is a line of a deployment's build log or a change of state.

@@ -30,7 +30,7 @@ const (
 
 // unpack replaces the archive among files, if any, by its content. An archive is one
 // gzipped tar, split into numbered parts.
-func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, kept func(lateen.Blob) error, log func(string)) (unpacked []lateen.SourceFile, err error) {
+func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, onStore func(lateen.Blob) error, log func(string)) (unpacked []lateen.SourceFile, err error) {
 	var parts, plain []lateen.SourceFile
 	for _, f := range files {
 		if strings.HasPrefix(f.Path, archivePart) {
@@ -50,10 +50,10 @@ func (b *Builder) unpack(ctx context.Context, files []lateen.SourceFile, kept fu
 	began := time.Now()
 	joined := &partReader{ctx: ctx, store: b.Artifacts, parts: parts}
 	defer joined.Close()
-	if kept == nil {
-		kept = func(lateen.Blob) error { return nil }
+	if onStore == nil {
+		onStore = func(lateen.Blob) error { return nil }
 	}
-	a := &archive{builder: b, files: make(map[string]*lateen.SourceFile), kept: kept}
+	a := &archive{builder: b, files: make(map[string]*lateen.SourceFile), onStore: onStore}
 	if err := a.read(ctx, joined); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func sortParts(parts []lateen.SourceFile) error {
 type archive struct {
 	builder *Builder
 	files   map[string]*lateen.SourceFile // by path; the last entry of a path counts
-	kept    func(lateen.Blob) error       // called with each stored content
+	onStore func(lateen.Blob) error       // called with each stored content
 	entries int
 	bytes   int64
 }
@@ -178,7 +178,7 @@ func (a *archive) put(ctx context.Context, f *lateen.SourceFile, size int64, con
 		if err != nil {
 			return err
 		}
-		return a.kept(f.Blob)
+		return a.onStore(f.Blob)
 	}
 	b, err := io.ReadAll(content)
 	if err != nil {
@@ -188,7 +188,7 @@ func (a *archive) put(ctx context.Context, f *lateen.SourceFile, size int64, con
 		if f.Blob, err = a.builder.Artifacts.Put(ctx, bytes.NewReader(b), ""); err != nil {
 			return err
 		}
-		return a.kept(f.Blob)
+		return a.onStore(f.Blob)
 	})
 	return nil
 }

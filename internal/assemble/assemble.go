@@ -97,7 +97,7 @@ const NoticePrefix = "Notice: "
 // type [lateen.Error] is caused by the user's input. After an error, the artifacts
 // stored so far are unreferenced, so they can be swept.
 func (b *Builder) Assemble(ctx context.Context, src lateen.Source, log func(text string)) (lateen.Digest, *lateen.Manifest, error) {
-	files, err := b.unpack(ctx, src.Files, src.Kept, log)
+	files, err := b.unpack(ctx, src.Files, src.OnStore, log)
 	if err != nil {
 		return "", nil, err
 	}

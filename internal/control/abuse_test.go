@@ -122,7 +122,7 @@ type broken struct {
 }
 
 func (b *broken) Assemble(_ context.Context, src lateen.Source, _ func(string)) (lateen.Digest, *lateen.Manifest, error) {
-	panic(fmt.Sprint("kept: ", src.Kept(b.blob)))
+	panic(fmt.Sprint("kept: ", src.OnStore(b.blob)))
 }
 
 func TestAnAssemblyThatPanicsReleasesItsStorage(t *testing.T) {

@@ -227,7 +227,7 @@ func (c *Control) tryAssemble(ctx context.Context, id lateen.DeploymentID) (err 
 func (c *Control) build(ctx context.Context, d *lateen.Deployment, source *listing) (manifest lateen.Digest, err error) {
 	u := &unpacked{seen: make(map[lateen.Digest]bool)}
 	defer func() { err = cmp.Or(err, u.hold(context.WithoutCancel(ctx), c, d.Team)) }() // a failed assembly has stored content as well
-	source.Tenants, source.Kept = tenantsOf(d.Team, d.Project), func(blob lateen.Blob) error { return u.add(ctx, c, d.Team, blob) }
+	source.Tenants, source.OnStore = tenantsOf(d.Team, d.Project), func(blob lateen.Blob) error { return u.add(ctx, c, d.Team, blob) }
 	manifest, _, err = c.Builder.Assemble(ctx, *source, c.buildLog(ctx, d.ID))
 	return manifest, err
 }

@@ -7,10 +7,9 @@ import (
 	"github.com/lateen-dev/lateen"
 )
 
-// The invitations of a user that may no longer invite are revoked.
-func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
+func TestInvitationsAreRevokedWithTheRightToInvite(t *testing.T) {
 	c := newTester(t)
-	for name, end := range map[string]func() error{
+	for name, revokeRight := range map[string]func() error{
 		"removed": func() error { _, err := c.RemoveMember(c.ctx, "removed"); return err },
 		"demoted": func() error { _, err := c.ChangeRole(c.ctx, "demoted", lateen.Developer); return err },
 	} {
@@ -23,13 +22,13 @@ func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := end(); err != nil {
+		if err := revokeRight(); err != nil {
 			t.Fatal(err)
 		}
 		_, _, _, err = c.SignUp(t.Context(), invitation, "", "")
 		wants(t, err, lateen.ErrInvitationInvalid)
 		if _, _, _, err = c.SignUp(t.Context(), other, "", ""); err != nil {
-			t.Errorf("the invitation of another owner ended too: %v", err)
+			t.Errorf("the invitation of another owner is revoked: %v", err)
 		}
 		rows := strings.Join(c.audited(lateen.PrincipalFrom(c.ctx)), "\n")
 		if !strings.Contains(rows, "invitation.revoke "+name+"@example.com") {
@@ -39,9 +38,8 @@ func TestInvitationsEndWithTheRightToInvite(t *testing.T) {
 }
 
 // Each team has a share of the storage, the uploads and the assemblies
-// (docs/how-to/tenants.md): a user that could create teams would have as many
-// shares.
-func TestAnOwnerOfALaterTeamCreatesNoTeams(t *testing.T) {
+// (docs/how-to/tenants.md), so a tenant with more teams would have more shares.
+func TestOwnersOfOtherTeamsThanTheFirstCannotCreateTeams(t *testing.T) {
 	c := newTester(t)
 	eve := c.As(t, c.Member(t, "eve", "rivals", lateen.Owner))
 	_, err := c.CreateTeam(eve, "rivals-2", "")
@@ -51,9 +49,9 @@ func TestAnOwnerOfALaterTeamCreatesNoTeams(t *testing.T) {
 	}
 }
 
-// The role in the first team decides, independent of the team of the commands
-// (docs/how-to/teams.md): a request names the team of `lateen teams switch`.
-func TestAnOwnerOfTheFirstTeamCreatesTeamsWhileActingForAnother(t *testing.T) {
+// The role in the first team decides (docs/how-to/teams.md), also if the team of the
+// request, which `lateen teams switch` selects, is another one.
+func TestAnOwnerOfTheFirstTeamCreatesTeamsInRequestsForAnotherTeam(t *testing.T) {
 	c := newTester(t)
 	token := c.Member(t, "ann", "acme", lateen.Viewer)
 	invitation, _, err := c.Invite(c.ctx, "ann@example.com", lateen.Owner)
@@ -63,11 +61,11 @@ func TestAnOwnerOfTheFirstTeamCreatesTeamsWhileActingForAnother(t *testing.T) {
 	if _, err := c.Join(c.As(t, token), invitation); err != nil {
 		t.Fatal(err)
 	}
-	acting := c.As(t, token)
-	if p := lateen.PrincipalFrom(acting); p.Role != lateen.Viewer {
-		t.Fatalf("ann acts as %s, want the role in the team that she was in first", p.Role)
+	ann := c.As(t, token)
+	if p := lateen.PrincipalFrom(ann); p.Role != lateen.Viewer {
+		t.Fatalf("the role in the request is %s, want the role in ann's own team", p.Role)
 	}
-	if _, err := c.CreateTeam(acting, "friends", ""); err != nil {
+	if _, err := c.CreateTeam(ann, "friends", ""); err != nil {
 		t.Error(err)
 	}
 	alone := lateen.WithPrincipal(t.Context(), lateen.Principal{User: "usr_alone", Scope: lateen.ScopeFull})

@@ -66,7 +66,7 @@ func (c *Control) expireEvents(ctx context.Context) error {
 }
 
 // before returns the current time minus age. If the host's clock was set forward,
-// before uses the steady clock, so that content does not age by the change.
+// before uses the monotonic clock, so that content does not age by the change.
 func (c *Control) before(age time.Duration) time.Time {
 	now := c.Now().Round(0)
 	if steady := c.began.Add(c.Uptime()); steady.Before(now) {
