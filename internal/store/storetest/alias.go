@@ -17,28 +17,28 @@ func testAlias(t *testing.T, s *store.Store) {
 		ID: "als_1", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_1",
 		Automatic: true, Creator: user, CreatedAt: 1, UpdatedAt: 2,
 	}
-	is(t, lateen.DeploymentID(""))(s.PutAlias(ctx, a))
-	is(t, a)(s.GetAlias(ctx, "als_1"))
-	is(t, a)(s.GetAlias(ctx, "a.example.com"))
+	wantResult(t, lateen.DeploymentID(""))(s.PutAlias(ctx, a))
+	wantResult(t, a)(s.GetAlias(ctx, "als_1"))
+	wantResult(t, a)(s.GetAlias(ctx, "a.example.com"))
 	_, err := s.GetAlias(ctx, "b.example.com")
-	fails(t, err, lateen.ErrAliasNotFound)
+	wantError(t, err, lateen.ErrAliasNotFound)
 
 	moved := &lateen.Alias{ID: "als_2", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_2", Redirect: "b.example.com", Creator: user, CreatedAt: 8, UpdatedAt: 9}
-	is(t, lateen.DeploymentID("dpl_1"))(s.PutAlias(ctx, moved))
+	wantResult(t, lateen.DeploymentID("dpl_1"))(s.PutAlias(ctx, moved))
 	if moved.ID != "als_1" || moved.CreatedAt != 1 {
 		t.Errorf("moving made it %s of %d, want als_1 of 1", moved.ID, moved.CreatedAt)
 	}
-	is(t, moved)(s.GetAlias(ctx, "a.example.com"))
+	wantResult(t, moved)(s.GetAlias(ctx, "a.example.com"))
 
 	_, err = s.PutAlias(ctx, &lateen.Alias{ID: "als_3", Host: "a.example.com", Project: "prj_2", Team: team, Deployment: "dpl_1"})
-	fails(t, err, lateen.ErrAliasTaken)
+	wantError(t, err, lateen.ErrAliasTaken)
 	_, err = s.PutAlias(ctx, &lateen.Alias{ID: "als_3", Host: "c.example.com", Project: project, Team: team, Deployment: "dpl_3"})
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 	_, err = s.PutAlias(ctx, &lateen.Alias{ID: "als_3", Host: "a.example.com", Project: project, Team: team, Deployment: "dpl_3"})
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 
 	check(t, s.DeleteAlias(ctx, "als_1"))
-	fails(t, s.DeleteAlias(ctx, "als_1"), lateen.ErrAliasNotFound)
+	wantError(t, s.DeleteAlias(ctx, "als_1"), lateen.ErrAliasNotFound)
 }
 
 func testAliasList(t *testing.T, s *store.Store) {
@@ -61,6 +61,6 @@ func testAliasList(t *testing.T, s *store.Store) {
 		{store.AliasFilter{Team: team, Project: project, Deployment: "dpl_1"}, []string{"b", "a"}},
 		{store.AliasFilter{Until: 3, Limit: 1}, []string{"b"}},
 	} {
-		is(t, c.want)(ids(func(a *lateen.Alias) string { return a.Host })(s.ListAliases(ctx, c.filter)))
+		wantResult(t, c.want)(ids(func(a *lateen.Alias) string { return a.Host })(s.ListAliases(ctx, c.filter)))
 	}
 }

@@ -22,12 +22,12 @@ func testAudit(t *testing.T, s *store.Store) {
 	check(t, s.AppendAudit(ctx, &second))
 	check(t, s.AppendAudit(ctx, &lateen.AuditEvent{ID: "aud_3", Team: "team_2", CreatedAt: 7}))
 	rows := func(f store.AuditFilter) ([]lateen.AuditEvent, error) { f.Team = team; return s.ListAudit(ctx, f) }
-	is(t, []lateen.AuditEvent{second, first})(rows(store.AuditFilter{}))
-	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Projects: []lateen.ProjectID{project}}))
-	is(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{Users: []lateen.UserID{"usr_gone"}}))
-	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Actions: []lateen.Action{lateen.ActionEnvRead}}))
-	is(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{Since: 6}))
-	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Until: 5}))
+	wantResult(t, []lateen.AuditEvent{second, first})(rows(store.AuditFilter{}))
+	wantResult(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Projects: []lateen.ProjectID{project}}))
+	wantResult(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{Users: []lateen.UserID{"usr_gone"}}))
+	wantResult(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Actions: []lateen.Action{lateen.ActionEnvRead}}))
+	wantResult(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{Since: 6}))
+	wantResult(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Until: 5}))
 
 	// A row belongs to the transaction of its change, and outlives its objects.
 	failed := errors.New("failed")
@@ -35,16 +35,16 @@ func testAudit(t *testing.T, s *store.Store) {
 		check(t, q.AppendAudit(ctx, &lateen.AuditEvent{ID: "aud_4", Team: team, CreatedAt: 8}))
 		return failed
 	})
-	fails(t, err, failed)
+	wantError(t, err, failed)
 	check(t, s.DeleteProject(ctx, project))
 	check(t, s.DeleteToken(ctx, user, "tok_1"))
 	check(t, s.DeleteTeam(ctx, team))
-	is(t, []lateen.AuditEvent{second, first})(rows(store.AuditFilter{}))
-	is(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"other", "site"}, Users: []lateen.UserID{"ada", "usr_gone"}}))
-	is(t, []lateen.AuditEvent{})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"site"}, Users: []lateen.UserID{"usr_gone"}}))
+	wantResult(t, []lateen.AuditEvent{second, first})(rows(store.AuditFilter{}))
+	wantResult(t, []lateen.AuditEvent{first})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"other", "site"}, Users: []lateen.UserID{"ada", "usr_gone"}}))
+	wantResult(t, []lateen.AuditEvent{})(rows(store.AuditFilter{Projects: []lateen.ProjectID{"site"}, Users: []lateen.UserID{"usr_gone"}}))
 
-	is(t, int64(1))(s.ExpireAudit(ctx, 6))
-	is(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{}))
+	wantResult(t, int64(1))(s.ExpireAudit(ctx, 6))
+	wantResult(t, []lateen.AuditEvent{second})(rows(store.AuditFilter{}))
 }
 
 // testAuditPages reads the log page by page while rows are added: each row of the
@@ -72,6 +72,6 @@ func testAuditPages(t *testing.T, s *store.Store) {
 			}
 			check(t, s.AppendAudit(ctx, &lateen.AuditEvent{ID: lateen.NewID[lateen.AuditID]("aud_", lateen.Millis(20).Time()), Team: team, CreatedAt: 20}))
 		}
-		is(t, want)(got, nil)
+		wantResult(t, want)(got, nil)
 	}
 }

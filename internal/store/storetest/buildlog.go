@@ -24,9 +24,9 @@ func testBuildLog(t *testing.T, s *store.Store) {
 	if first[1].Serial != 2 || more[0].Serial != 3 || more[0].Deployment != "dpl_1" {
 		t.Errorf("serials %d and %d, want 2 and 3", first[1].Serial, more[0].Serial)
 	}
-	is(t, []lateen.BuildLogLine{first[0], first[1], more[0]})(s.ListBuildLog(ctx, "dpl_1", 0, 0))
-	is(t, first)(s.ListBuildLog(ctx, "dpl_1", 0, 2))
-	is(t, more)(s.ListBuildLog(ctx, "dpl_1", 2, 2))
-	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 3, 2))
-	fails(t, s.AppendBuildLog(ctx, "dpl_3", more), lateen.ErrDeploymentNotFound)
+	wantResult(t, []lateen.BuildLogLine{first[0], first[1], more[0]})(s.ListBuildLog(ctx, "dpl_1", 0, 0))
+	wantResult(t, first)(s.ListBuildLog(ctx, "dpl_1", 0, 2))
+	wantResult(t, more)(s.ListBuildLog(ctx, "dpl_1", 2, 2))
+	wantResult(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 3, 2))
+	wantError(t, s.AppendBuildLog(ctx, "dpl_3", more), lateen.ErrDeploymentNotFound)
 }

@@ -14,20 +14,20 @@ func testDeployment(t *testing.T, s *store.Store) {
 	d.Source, d.SkipAliases, d.Env = "cli", true, []byte("\x00\xff sealed")
 	d.Meta, d.Git = map[string]string{"a": "b", "c": ""}, &lateen.GitMetadata{CommitRef: "main", Dirty: true}
 	check(t, s.CreateDeployment(ctx, d))
-	is(t, d)(s.GetDeployment(ctx, "dpl_1"))
-	is(t, d)(s.FindDeployment(ctx, team, "dpl_1"))
-	is(t, d)(s.FindDeployment(ctx, team, "dpl_1.example.com"))
+	wantResult(t, d)(s.GetDeployment(ctx, "dpl_1"))
+	wantResult(t, d)(s.FindDeployment(ctx, team, "dpl_1"))
+	wantResult(t, d)(s.FindDeployment(ctx, team, "dpl_1.example.com"))
 	_, err := s.FindDeployment(ctx, "team_2", "dpl_1")
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 	_, err = s.GetDeployment(ctx, "dpl_2")
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 
 	twin := newDeployment("dpl_2", 6)
 	twin.Host = d.Host
-	fails(t, s.CreateDeployment(ctx, twin), lateen.ErrDeploymentTaken)
+	wantError(t, s.CreateDeployment(ctx, twin), lateen.ErrDeploymentTaken)
 	orphan := newDeployment("dpl_3", 6)
 	orphan.Project = "prj_2"
-	fails(t, s.CreateDeployment(ctx, orphan), lateen.ErrProjectNotFound)
+	wantError(t, s.CreateDeployment(ctx, orphan), lateen.ErrProjectNotFound)
 
 	d.State, d.ErrorReason, d.ErrorText = lateen.Ready, "reason", "text"
 	d.BuildingAt, d.ReadyAt, d.AliasedAt, d.ServedAt, d.SkipAliases = 6, 7, 8, 9, false
@@ -37,8 +37,8 @@ func testDeployment(t *testing.T, s *store.Store) {
 	d.Env = nil // as in a list
 	check(t, s.UpdateDeployment(ctx, d))
 	d.Env = env
-	is(t, d)(s.GetDeployment(ctx, "dpl_1"))
-	fails(t, s.UpdateDeployment(ctx, newDeployment("dpl_4", 1)), lateen.ErrDeploymentNotFound)
+	wantResult(t, d)(s.GetDeployment(ctx, "dpl_1"))
+	wantError(t, s.UpdateDeployment(ctx, newDeployment("dpl_4", 1)), lateen.ErrDeploymentNotFound)
 }
 
 func testDeploymentList(t *testing.T, s *store.Store) {
@@ -75,7 +75,7 @@ func testDeploymentList(t *testing.T, s *store.Store) {
 		{store.DeploymentFilter{Meta: map[string]string{"a' OR '1": "?"}}, nil},
 		{store.DeploymentFilter{Since: 2, Until: 4}, []lateen.DeploymentID{"dpl_3", "dpl_2"}},
 	} {
-		is(t, c.want)(ids(func(d *lateen.Deployment) lateen.DeploymentID { return d.ID })(s.ListDeployments(ctx, c.filter)))
+		wantResult(t, c.want)(ids(func(d *lateen.Deployment) lateen.DeploymentID { return d.ID })(s.ListDeployments(ctx, c.filter)))
 	}
 	listed, err := s.ListDeployments(ctx, store.DeploymentFilter{Until: 2})
 	check(t, err)
@@ -97,15 +97,15 @@ func testDeploymentDelete(t *testing.T, s *store.Store) {
 
 	check(t, s.DeleteDeployment(ctx, "dpl_1"))
 	_, err = s.GetAlias(ctx, "a.example.com")
-	fails(t, err, lateen.ErrAliasNotFound)
-	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
+	wantError(t, err, lateen.ErrAliasNotFound)
+	wantResult(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
 	p, err := s.FindProject(ctx, project)
 	check(t, err)
 	if p.Production != "" {
 		t.Errorf("production is %s, which is gone", p.Production)
 	}
-	fails(t, s.DeleteDeployment(ctx, "dpl_1"), lateen.ErrDeploymentNotFound)
-	fails(t, s.UpdateProject(ctx, &lateen.Project{ID: project, Name: "site", Production: "dpl_1"}), lateen.ErrDeploymentNotFound)
+	wantError(t, s.DeleteDeployment(ctx, "dpl_1"), lateen.ErrDeploymentNotFound)
+	wantError(t, s.UpdateProject(ctx, &lateen.Project{ID: project, Name: "site", Production: "dpl_1"}), lateen.ErrDeploymentNotFound)
 }
 
 func testHostsAndRoots(t *testing.T, s *store.Store) {
@@ -118,21 +118,21 @@ func testHostsAndRoots(t *testing.T, s *store.Store) {
 			d.Manifest = "manifest"
 		}
 		check(t, s.CreateDeployment(ctx, d))
-		is(t, []lateen.Environment{lateen.Preview})(s.ListTargets(ctx, project))
+		wantResult(t, []lateen.Environment{lateen.Preview})(s.ListTargets(ctx, project))
 		_, err := s.PutAlias(ctx, &lateen.Alias{ID: lateen.AliasID(id), Host: string(id) + ".alias", Project: project, Team: team, Deployment: id})
 		check(t, err)
 	}
-	is(t, []lateen.DeploymentID{"dpl_1", "dpl_2", "dpl_3"})(s.ListDeploymentIDs(ctx, project))
-	is(t, lateen.Millis(1))(s.LastCreated(ctx, project))
-	is(t, lateen.Millis(0))(s.LastCreated(ctx, "prj_none"))
+	wantResult(t, []lateen.DeploymentID{"dpl_1", "dpl_2", "dpl_3"})(s.ListDeploymentIDs(ctx, project))
+	wantResult(t, lateen.Millis(1))(s.LastCreated(ctx, project))
+	wantResult(t, lateen.Millis(0))(s.LastCreated(ctx, "prj_none"))
 	hosts, err := s.ListHosts(ctx)
 	check(t, err)
 	got := map[string]lateen.DeploymentID{}
 	for _, h := range hosts {
 		got[h.Name] = h.Deployment
 	}
-	is(t, map[string]lateen.DeploymentID{
+	wantResult(t, map[string]lateen.DeploymentID{
 		"dpl_1.example.com": "dpl_1", "dpl_1.alias": "dpl_1", "dpl_3.example.com": "dpl_3", "dpl_3.alias": "dpl_3",
 	})(got, nil)
-	is(t, []store.Root{{Files: "files"}, {Manifest: "manifest", Files: "files"}})(s.ListRoots(ctx))
+	wantResult(t, []store.Root{{Files: "files"}, {Manifest: "manifest", Files: "files"}})(s.ListRoots(ctx))
 }

@@ -16,34 +16,34 @@ func testEnv(t *testing.T, s *store.Store) {
 		Target: []lateen.Environment{lateen.Production, lateen.Preview}, Comment: "a comment", CreatedAt: 1, UpdatedAt: 2,
 	}
 	check(t, s.CreateEnv(ctx, e))
-	is(t, e)(s.GetEnv(ctx, project, "env_1"))
+	wantResult(t, e)(s.GetEnv(ctx, project, "env_1"))
 	_, err := s.GetEnv(ctx, "prj_2", "env_1")
-	fails(t, err, lateen.ErrEnvNotFound)
+	wantError(t, err, lateen.ErrEnvNotFound)
 
 	clash := &lateen.EnvVar{ID: "env_2", Project: project, Key: "KEY", Target: []lateen.Environment{lateen.Development, lateen.Preview}}
-	fails(t, s.CreateEnv(ctx, clash), lateen.ErrEnvTaken)
+	wantError(t, s.CreateEnv(ctx, clash), lateen.ErrEnvTaken)
 	_, err = s.GetEnv(ctx, project, "env_2")
-	fails(t, err, lateen.ErrEnvNotFound) // no part of it was stored
+	wantError(t, err, lateen.ErrEnvNotFound) // no part of it was stored
 	clash.GitBranch = "feature"          // no longer conflicts
 	clash.Target = []lateen.Environment{lateen.Preview}
 	check(t, s.CreateEnv(ctx, clash))
 	other := &lateen.EnvVar{ID: "env_3", Project: project, Key: "ANOTHER", Target: []lateen.Environment{lateen.Preview}, CreatedAt: 3}
 	check(t, s.CreateEnv(ctx, other))
-	is(t, []*lateen.EnvVar{other, clash, e})(s.ListEnv(ctx, project))
-	fails(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_4", Project: "prj_2", Key: "K"}), lateen.ErrProjectNotFound)
+	wantResult(t, []*lateen.EnvVar{other, clash, e})(s.ListEnv(ctx, project))
+	wantError(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_4", Project: "prj_2", Key: "K"}), lateen.ErrProjectNotFound)
 
 	e.Key, e.Value, e.Type, e.Comment, e.UpdatedAt = "NEW", "", lateen.EnvPlain, "", 9
 	e.Target = []lateen.Environment{lateen.Preview, "staging", lateen.Production}
 	check(t, s.UpdateEnv(ctx, e))
-	is(t, e)(s.GetEnv(ctx, project, "env_1"))
+	wantResult(t, e)(s.GetEnv(ctx, project, "env_1"))
 	before := *other
 	other.Key = "NEW"
-	fails(t, s.UpdateEnv(ctx, other), lateen.ErrEnvTaken)
-	is(t, &before)(s.GetEnv(ctx, project, "env_3"))
-	fails(t, s.UpdateEnv(ctx, &lateen.EnvVar{ID: "env_4", Project: project}), lateen.ErrEnvNotFound)
+	wantError(t, s.UpdateEnv(ctx, other), lateen.ErrEnvTaken)
+	wantResult(t, &before)(s.GetEnv(ctx, project, "env_3"))
+	wantError(t, s.UpdateEnv(ctx, &lateen.EnvVar{ID: "env_4", Project: project}), lateen.ErrEnvNotFound)
 
-	fails(t, s.DeleteEnv(ctx, "prj_2", "env_1"), lateen.ErrEnvNotFound)
+	wantError(t, s.DeleteEnv(ctx, "prj_2", "env_1"), lateen.ErrEnvNotFound)
 	check(t, s.DeleteEnv(ctx, project, "env_1"))
-	fails(t, s.DeleteEnv(ctx, project, "env_1"), lateen.ErrEnvNotFound)
+	wantError(t, s.DeleteEnv(ctx, project, "env_1"), lateen.ErrEnvNotFound)
 	check(t, s.CreateEnv(ctx, e)) // its environments are free
 }

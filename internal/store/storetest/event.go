@@ -11,7 +11,7 @@ import (
 
 func testEvent(t *testing.T, s *store.Store) {
 	ctx := t.Context()
-	is(t, int64(0))(s.LastEvent(ctx))
+	wantResult(t, int64(0))(s.LastEvent(ctx))
 	first := []lateen.Event{
 		{Type: lateen.HostBound, CreatedAt: 5, Team: team, Project: project, Subject: "www.example.com", Deployment: "dpl_1", Binding: lateen.Binding{Deployment: "dpl_1"}},
 		{Type: lateen.CacheInvalidated, CreatedAt: 6, Team: team, Project: project, Subject: string(project), Invalidation: lateen.Invalidation{Data: true, Tags: []string{"a", "b"}, Grace: -1}},
@@ -23,21 +23,21 @@ func testEvent(t *testing.T, s *store.Store) {
 	if first[0].Serial != 1 || first[1].Serial != 2 || more[0].Serial != 3 {
 		t.Errorf("serials %d, %d and %d, want 1 to 3", first[0].Serial, first[1].Serial, more[0].Serial)
 	}
-	is(t, int64(3))(s.LastEvent(ctx))
-	is(t, []lateen.Event{first[0], first[1], more[0]})(s.ListEvents(ctx, 0, 10))
-	is(t, first[1:])(s.ListEvents(ctx, 1, 1))
+	wantResult(t, int64(3))(s.LastEvent(ctx))
+	wantResult(t, []lateen.Event{first[0], first[1], more[0]})(s.ListEvents(ctx, 0, 10))
+	wantResult(t, first[1:])(s.ListEvents(ctx, 1, 1))
 
 	failure := errors.New("canceled")
-	fails(t, s.Update(ctx, func(q *store.Queries) error {
+	wantError(t, s.Update(ctx, func(q *store.Queries) error {
 		return errors.Join(q.AppendEvents(ctx, []lateen.Event{{Type: lateen.HostUnbound}}), failure)
 	}), failure)
-	is(t, int64(3))(s.LastEvent(ctx)) // a canceled transaction leaves no gap
+	wantResult(t, int64(3))(s.LastEvent(ctx)) // a canceled transaction leaves no gap
 
-	is(t, int64(0))(s.DeleteEvents(ctx, 7, 2+1, 10))
-	is(t, int64(1))(s.DeleteEvents(ctx, 7, 0, 1))
-	is(t, int64(1))(s.DeleteEvents(ctx, 7, 0, 10))
-	is(t, more)(s.ListEvents(ctx, 0, 10))
-	is(t, int64(3))(s.LastEvent(ctx))
+	wantResult(t, int64(0))(s.DeleteEvents(ctx, 7, 2+1, 10))
+	wantResult(t, int64(1))(s.DeleteEvents(ctx, 7, 0, 1))
+	wantResult(t, int64(1))(s.DeleteEvents(ctx, 7, 0, 10))
+	wantResult(t, more)(s.ListEvents(ctx, 0, 10))
+	wantResult(t, int64(3))(s.LastEvent(ctx))
 }
 
 // Concurrent connections commit events in the order of their serials: a reader that

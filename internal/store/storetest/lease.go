@@ -18,21 +18,21 @@ func testLease(t *testing.T, s *store.Store) {
 		return waiting[0].Lease
 	}
 	none := seen()
-	is(t, store.Lease{})(none, nil)
-	is(t, true)(s.TakeLease(ctx, "dpl_1", none, "a"))
-	is(t, false)(s.TakeLease(ctx, "dpl_1", none, "b")) // it has changed meanwhile
-	is(t, "a")(s.LeaseOwner(ctx, "dpl_1"))
+	wantResult(t, store.Lease{})(none, nil)
+	wantResult(t, true)(s.TakeLease(ctx, "dpl_1", none, "a"))
+	wantResult(t, false)(s.TakeLease(ctx, "dpl_1", none, "b")) // it has changed meanwhile
+	wantResult(t, "a")(s.LeaseOwner(ctx, "dpl_1"))
 	first := seen()
-	is(t, true)(s.RenewLease(ctx, "dpl_1", "a"))
-	is(t, false)(s.RenewLease(ctx, "dpl_1", "b"))
-	is(t, false)(s.TakeLease(ctx, "dpl_1", first, "b")) // the owner renewed it
-	is(t, true)(s.TakeLease(ctx, "dpl_1", seen(), "b"))
-	is(t, false)(s.RenewLease(ctx, "dpl_1", "a"))
+	wantResult(t, true)(s.RenewLease(ctx, "dpl_1", "a"))
+	wantResult(t, false)(s.RenewLease(ctx, "dpl_1", "b"))
+	wantResult(t, false)(s.TakeLease(ctx, "dpl_1", first, "b")) // the owner renewed it
+	wantResult(t, true)(s.TakeLease(ctx, "dpl_1", seen(), "b"))
+	wantResult(t, false)(s.RenewLease(ctx, "dpl_1", "a"))
 	check(t, s.EndLease(ctx, "dpl_1", "a")) // not the owner
-	is(t, "b")(s.LeaseOwner(ctx, "dpl_1"))
+	wantResult(t, "b")(s.LeaseOwner(ctx, "dpl_1"))
 	check(t, s.EndLease(ctx, "dpl_1", "b"))
-	is(t, "")(s.LeaseOwner(ctx, "dpl_1"))
-	is(t, false)(s.TakeLease(ctx, "dpl_1", none, "c")) // turns do not repeat
+	wantResult(t, "")(s.LeaseOwner(ctx, "dpl_1"))
+	wantResult(t, false)(s.TakeLease(ctx, "dpl_1", none, "c")) // turns do not repeat
 	_, err := s.LeaseOwner(ctx, "dpl_2")
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 }

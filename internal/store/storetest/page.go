@@ -33,7 +33,7 @@ func testPages(t *testing.T, s *store.Store) {
 				filter.Until = p.CreatedAt
 			}
 		}
-		is(t, want)(got, nil)
+		wantResult(t, want)(got, nil)
 	}
 }
 
@@ -52,18 +52,18 @@ func testText(t *testing.T, s *store.Store) {
 	}
 	const odd = "a\x00\xff'\"?$1"
 	_, err = s.GetUserByName(ctx, odd)
-	fails(t, err, lateen.ErrUserNotFound)
+	wantError(t, err, lateen.ErrUserNotFound)
 	_, err = s.GetTeam(ctx, odd)
-	fails(t, err, lateen.ErrTeamNotFound)
+	wantError(t, err, lateen.ErrTeamNotFound)
 	_, err = s.GetProject(ctx, team, odd)
-	fails(t, err, lateen.ErrProjectNotFound)
+	wantError(t, err, lateen.ErrProjectNotFound)
 	_, err = s.FindDeployment(ctx, team, odd)
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 	_, err = s.GetAlias(ctx, odd)
-	fails(t, err, lateen.ErrAliasNotFound)
+	wantError(t, err, lateen.ErrAliasNotFound)
 	_, err = s.GetTokenByHash(ctx, odd)
-	fails(t, err, lateen.ErrTokenInvalid)
-	is(t, []*lateen.Project(nil))(s.ListProjects(ctx, store.ProjectFilter{Search: odd}))
-	is(t, []*lateen.Deployment(nil))(s.ListDeployments(ctx, store.DeploymentFilter{Meta: map[string]string{odd: odd}}))
-	fails(t, s.DeleteAlias(ctx, odd), lateen.ErrAliasNotFound)
+	wantError(t, err, lateen.ErrTokenInvalid)
+	wantResult(t, []*lateen.Project(nil))(s.ListProjects(ctx, store.ProjectFilter{Search: odd}))
+	wantResult(t, []*lateen.Deployment(nil))(s.ListDeployments(ctx, store.DeploymentFilter{Meta: map[string]string{odd: odd}}))
+	wantError(t, s.DeleteAlias(ctx, odd), lateen.ErrAliasNotFound)
 }

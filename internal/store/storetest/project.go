@@ -16,34 +16,34 @@ func testProject(t *testing.T, s *store.Store) {
 		ProjectSettings: lateen.ProjectSettings{BuildCommand: &command, RootDirectory: &empty, NodeVersion: "22.x", DirectoryListing: true, Weight: 3},
 	}
 	check(t, s.CreateProject(ctx, p))
-	is(t, p)(s.GetProject(ctx, team, "shop"))
-	is(t, p)(s.GetProject(ctx, team, "prj_a"))
-	is(t, p)(s.FindProject(ctx, "prj_a"))
+	wantResult(t, p)(s.GetProject(ctx, team, "shop"))
+	wantResult(t, p)(s.GetProject(ctx, team, "prj_a"))
+	wantResult(t, p)(s.FindProject(ctx, "prj_a"))
 	_, err := s.GetProject(ctx, "team_2", "prj_a")
-	fails(t, err, lateen.ErrProjectNotFound)
+	wantError(t, err, lateen.ErrProjectNotFound)
 	_, err = s.FindProject(ctx, "prj_b")
-	fails(t, err, lateen.ErrProjectNotFound)
-	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: team, Name: "shop"}), lateen.ErrProjectTaken)
-	fails(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: "team_2", Name: "b"}), lateen.ErrTeamNotFound)
+	wantError(t, err, lateen.ErrProjectNotFound)
+	wantError(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: team, Name: "shop"}), lateen.ErrProjectTaken)
+	wantError(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_b", Team: "team_2", Name: "b"}), lateen.ErrTeamNotFound)
 
 	check(t, s.CreateTeam(ctx, &lateen.Team{ID: "team_2", Slug: "other"}))
-	theirs := &lateen.Project{ID: "prj_d", Team: "team_2", Name: "shop"}
-	check(t, s.CreateProject(ctx, theirs))
-	is(t, theirs)(s.GetProject(ctx, "team_2", "shop"))
-	is(t, p)(s.GetProject(ctx, team, "shop"))
+	sameName := &lateen.Project{ID: "prj_d", Team: "team_2", Name: "shop"}
+	check(t, s.CreateProject(ctx, sameName))
+	wantResult(t, sameName)(s.GetProject(ctx, "team_2", "shop"))
+	wantResult(t, p)(s.GetProject(ctx, team, "shop"))
 
-	mimic := &lateen.Project{ID: "prj_c", Team: team, Name: "prj_a"} // a name equal to another project's id
-	check(t, s.CreateProject(ctx, mimic))
-	is(t, p)(s.GetProject(ctx, team, "prj_a"))
+	namedLikeID := &lateen.Project{ID: "prj_c", Team: team, Name: "prj_a"} // a name equal to another project's id
+	check(t, s.CreateProject(ctx, namedLikeID))
+	wantResult(t, p)(s.GetProject(ctx, team, "prj_a"))
 
 	check(t, s.CreateDeployment(ctx, newDeployment("dpl_1", 1)))
 	p.Name, p.UpdatedAt, p.Production, p.PinnedByRollback = "store", 7, "dpl_1", true
 	p.BuildCommand, p.LastAliasRequest = nil, &lateen.AliasRequest{Type: "rollback", To: "dpl_1", JobStatus: "succeeded"}
 	check(t, s.UpdateProject(ctx, p))
-	is(t, p)(s.GetProject(ctx, team, "store"))
+	wantResult(t, p)(s.GetProject(ctx, team, "store"))
 	p.Name = "site"
-	fails(t, s.UpdateProject(ctx, p), lateen.ErrProjectTaken)
-	fails(t, s.UpdateProject(ctx, &lateen.Project{ID: "prj_b", Name: "b"}), lateen.ErrProjectNotFound)
+	wantError(t, s.UpdateProject(ctx, p), lateen.ErrProjectTaken)
+	wantError(t, s.UpdateProject(ctx, &lateen.Project{ID: "prj_b", Name: "b"}), lateen.ErrProjectNotFound)
 }
 
 func testProjectList(t *testing.T, s *store.Store) {
@@ -69,7 +69,7 @@ func testProjectList(t *testing.T, s *store.Store) {
 		{store.ProjectFilter{Team: "team_2", Until: 12}, []string{"my-shop", "my_shop"}},
 		{store.ProjectFilter{Limit: 2}, []string{"100.percent", "my-shop"}},
 	} {
-		is(t, c.want)(ids(func(p *lateen.Project) string { return p.Name })(s.ListProjects(ctx, c.filter)))
+		wantResult(t, c.want)(ids(func(p *lateen.Project) string { return p.Name })(s.ListProjects(ctx, c.filter)))
 	}
 }
 
@@ -87,14 +87,14 @@ func testProjectDelete(t *testing.T, s *store.Store) {
 
 	check(t, s.DeleteProject(ctx, project))
 	_, err = s.FindProject(ctx, project)
-	fails(t, err, lateen.ErrProjectNotFound)
+	wantError(t, err, lateen.ErrProjectNotFound)
 	_, err = s.GetDeployment(ctx, "dpl_1")
-	fails(t, err, lateen.ErrDeploymentNotFound)
+	wantError(t, err, lateen.ErrDeploymentNotFound)
 	_, err = s.GetAlias(ctx, "als_1")
-	fails(t, err, lateen.ErrAliasNotFound)
-	is(t, []*lateen.EnvVar(nil))(s.ListEnv(ctx, project))
-	is(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
-	fails(t, s.DeleteProject(ctx, project), lateen.ErrProjectNotFound)
+	wantError(t, err, lateen.ErrAliasNotFound)
+	wantResult(t, []*lateen.EnvVar(nil))(s.ListEnv(ctx, project))
+	wantResult(t, []lateen.BuildLogLine(nil))(s.ListBuildLog(ctx, "dpl_1", 0, 0))
+	wantError(t, s.DeleteProject(ctx, project), lateen.ErrProjectNotFound)
 	check(t, s.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: team, Name: "site"})) // the name is free
 	check(t, s.CreateEnv(ctx, &lateen.EnvVar{ID: "env_1", Project: "prj_2", Key: "K", Target: []lateen.Environment{lateen.Preview}}))
 }

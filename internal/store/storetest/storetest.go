@@ -80,15 +80,16 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func fails(t *testing.T, err, want error) {
+// wantError fails the test unless err is want.
+func wantError(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Fatalf("got error %v, want %v", err, want)
 	}
 }
 
-// is compares the result of a call with want; an empty list equals nil.
-func is[T any](t *testing.T, want T) func(got T, err error) {
+// wantResult compares the result of a call with want; an empty list equals nil.
+func wantResult[T any](t *testing.T, want T) func(got T, err error) {
 	t.Helper()
 	return func(got T, err error) {
 		t.Helper()

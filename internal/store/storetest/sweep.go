@@ -36,16 +36,16 @@ func testCandidates(t *testing.T, s *store.Store) {
 	check(t, s.NoteDeployment(ctx, "dpl_1", 30)) // already a candidate
 	check(t, s.NoteCandidates(ctx, store.SweepContent, []string{"c1", "c2", "c1"}, 40))
 	check(t, s.NoteCandidates(ctx, store.SweepContent, nil, 40))
-	is(t, []store.Candidate(nil))(s.ListCandidates(ctx, "", 10, 100))
+	wantResult(t, []store.Candidate(nil))(s.ListCandidates(ctx, "", 10, 100))
 	first := candidates("files", "f1", "manifest", "m1")
-	is(t, first)(s.ListCandidates(ctx, "", 20, 100))
-	is(t, first[:1])(s.ListCandidates(ctx, "", 20, 1))
-	is(t, candidates("manifest", "m1", "manifest", "m3"))(s.ListCandidates(ctx, store.SweepManifest, 100, 100))
+	wantResult(t, first)(s.ListCandidates(ctx, "", 20, 100))
+	wantResult(t, first[:1])(s.ListCandidates(ctx, "", 20, 1))
+	wantResult(t, candidates("manifest", "m1", "manifest", "m3"))(s.ListCandidates(ctx, store.SweepManifest, 100, 100))
 	check(t, s.DeleteCandidates(ctx, append(first, store.Candidate{Kind: "content", Name: "absent"})))
-	is(t, candidates("manifest", "m3", "content", "c1", "content", "c2"))(s.ListCandidates(ctx, "", 100, 100))
+	wantResult(t, candidates("manifest", "m3", "content", "c1", "content", "c2"))(s.ListCandidates(ctx, "", 100, 100))
 
-	is(t, 1)(s.DeleteUploads(ctx, 2)) // its content is a candidate immediately
-	is(t, candidates("content", "u1"))(s.ListCandidates(ctx, "", 1, 100))
+	wantResult(t, 1)(s.DeleteUploads(ctx, 2)) // its content is a candidate immediately
+	wantResult(t, candidates("content", "u1"))(s.ListCandidates(ctx, "", 1, 100))
 	many := make([]string, 2500) // more than the parameters of one statement
 	for i := range many {
 		many[i] = fmt.Sprint("many ", i)

@@ -15,19 +15,19 @@ func testToken(t *testing.T, s *store.Store) {
 	check(t, s.CreateToken(ctx, old))
 	check(t, s.CreateToken(ctx, fresh))
 	fresh.Scope = lateen.ScopeFull // the stored form of a token without a scope
-	is(t, old)(s.GetTokenByHash(ctx, "aa"))
-	is(t, []*lateen.Token{fresh, old})(s.ListTokens(ctx, user))
+	wantResult(t, old)(s.GetTokenByHash(ctx, "aa"))
+	wantResult(t, []*lateen.Token{fresh, old})(s.ListTokens(ctx, user))
 	_, err := s.GetTokenByHash(ctx, "cc")
-	fails(t, err, lateen.ErrTokenInvalid)
-	fails(t, s.CreateToken(ctx, &lateen.Token{ID: "tok_3", User: "usr_2", Hash: "cc"}), lateen.ErrUserNotFound)
+	wantError(t, err, lateen.ErrTokenInvalid)
+	wantError(t, s.CreateToken(ctx, &lateen.Token{ID: "tok_3", User: "usr_2", Hash: "cc"}), lateen.ErrUserNotFound)
 
 	check(t, s.TouchToken(ctx, "tok_1", 9))
 	old.ActiveAt = 9
-	is(t, old)(s.GetTokenByHash(ctx, "aa"))
-	fails(t, s.TouchToken(ctx, "tok_3", 9), lateen.ErrTokenNotFound)
+	wantResult(t, old)(s.GetTokenByHash(ctx, "aa"))
+	wantError(t, s.TouchToken(ctx, "tok_3", 9), lateen.ErrTokenNotFound)
 
-	fails(t, s.DeleteToken(ctx, "usr_2", "tok_1"), lateen.ErrTokenNotFound) // a token of another user
+	wantError(t, s.DeleteToken(ctx, "usr_2", "tok_1"), lateen.ErrTokenNotFound) // a token of another user
 	check(t, s.DeleteToken(ctx, user, "tok_1"))
-	fails(t, s.DeleteToken(ctx, user, "tok_1"), lateen.ErrTokenNotFound)
-	is(t, []*lateen.Token{fresh})(s.ListTokens(ctx, user))
+	wantError(t, s.DeleteToken(ctx, user, "tok_1"), lateen.ErrTokenNotFound)
+	wantResult(t, []*lateen.Token{fresh})(s.ListTokens(ctx, user))
 }

@@ -33,16 +33,16 @@ func testUpdateFails(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	seed(t, s)
 	boom := errors.New("boom")
-	fails(t, s.Update(ctx, func(q *store.Queries) error {
+	wantError(t, s.Update(ctx, func(q *store.Queries) error {
 		check(t, q.PutSetting(ctx, "key", "1"))
 		return boom
 	}), boom)
-	fails(t, s.Update(ctx, func(q *store.Queries) error { // it continues after a failed write
+	wantError(t, s.Update(ctx, func(q *store.Queries) error { // it continues after a failed write
 		check(t, q.PutSetting(ctx, "key", "2"))
 		_ = q.CreateProject(ctx, &lateen.Project{ID: "prj_2", Team: team, Name: "site"})
 		return nil
 	}), lateen.ErrProjectTaken)
-	fails(t, s.Update(ctx, func(q *store.Queries) error {
+	wantError(t, s.Update(ctx, func(q *store.Queries) error {
 		check(t, q.PutSetting(ctx, "key", "3"))
 		_ = q.DeleteAlias(ctx, "als_9")
 		return nil
@@ -51,7 +51,7 @@ func testUpdateFails(t *testing.T, s *store.Store) {
 	check(t, s.CreateDeployment(ctx, newDeployment("dpl_1", 1)))
 	_, err := s.PutAlias(ctx, &lateen.Alias{ID: "als_1", Host: "a", Project: project, Team: team, Deployment: "dpl_1"})
 	check(t, err)
-	fails(t, s.Update(ctx, func(q *store.Queries) error {
+	wantError(t, s.Update(ctx, func(q *store.Queries) error {
 		check(t, q.PutSetting(ctx, "key", "3"))
 		_, _ = q.PutAlias(ctx, &lateen.Alias{ID: "als_2", Host: "a", Project: "prj_3", Team: team, Deployment: "dpl_1"})
 		return nil
@@ -82,7 +82,7 @@ func testUpdateCanceled(t *testing.T, s *store.Store) {
 	if _, ok, err := s.GetSetting(t.Context(), "key"); ok || err != nil {
 		t.Errorf("it was stored, %v", err)
 	}
-	fails(t, s.PutSetting(ctx, "key", "2"), context.Canceled)
+	wantError(t, s.PutSetting(ctx, "key", "2"), context.Canceled)
 	check(t, s.PutSetting(t.Context(), "key", "3"))
 }
 

@@ -41,31 +41,31 @@ func testUsage(t *testing.T, s *store.Store) {
 	all := store.UsageFilter{Team: team}
 	add("w1", 1, a, c)
 	add("w1", 1, a, c) // the same batch again
-	is(t, []lateen.UsageHour{a, c})(s.ListUsage(ctx, all))
+	wantResult(t, []lateen.UsageHour{a, c})(s.ListUsage(ctx, all))
 	add("w1", 3, a, b, other)
 	add("w1", 2, b) // a serial below the last one was added before
-	is(t, []lateen.UsageHour{twice(a), b, c})(s.ListUsage(ctx, all))
+	wantResult(t, []lateen.UsageHour{twice(a), b, c})(s.ListUsage(ctx, all))
 	add("w2", 1, b) // another writer has serials of its own
 	add("w2", 2)
-	is(t, []lateen.UsageHour{twice(a), twice(b), c})(s.ListUsage(ctx, all))
-	is(t, []lateen.UsageHour{twice(a), twice(b)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: project}))
-	is(t, []lateen.UsageHour{c})(s.ListUsage(ctx, store.UsageFilter{Team: team, Since: 101, Until: 201}))
-	is(t, []lateen.UsageHour{})(s.ListUsage(ctx, store.UsageFilter{Team: team, Since: 101, Until: 200}))
-	is(t, []lateen.UsageHour{other})(s.ListUsage(ctx, store.UsageFilter{Team: "team_2"}))
-	is(t, []lateen.UsageHour{})(s.ListUsage(ctx, store.UsageFilter{Team: "team_2", Project: project}))
+	wantResult(t, []lateen.UsageHour{twice(a), twice(b), c})(s.ListUsage(ctx, all))
+	wantResult(t, []lateen.UsageHour{twice(a), twice(b)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: project}))
+	wantResult(t, []lateen.UsageHour{c})(s.ListUsage(ctx, store.UsageFilter{Team: team, Since: 101, Until: 201}))
+	wantResult(t, []lateen.UsageHour{})(s.ListUsage(ctx, store.UsageFilter{Team: team, Since: 101, Until: 200}))
+	wantResult(t, []lateen.UsageHour{other})(s.ListUsage(ctx, store.UsageFilter{Team: "team_2"}))
+	wantResult(t, []lateen.UsageHour{})(s.ListUsage(ctx, store.UsageFilter{Team: "team_2", Project: project}))
 
 	// A batch and its serial are stored together.
 	failed := errors.New("failed")
-	fails(t, s.Update(ctx, func(q *store.Queries) error {
+	wantError(t, s.Update(ctx, func(q *store.Queries) error {
 		check(t, q.AddUsage(ctx, store.UsageBatch{Writer: "w2", Serial: 3, Rows: []lateen.UsageHour{c}}))
 		return failed
 	}), failed)
 	add("w2", 3, c)
 	add("w2", 3, c)
-	is(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: "prj_2"}))
+	wantResult(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: "prj_2"}))
 
-	is(t, int64(3))(s.ExpireUsage(ctx, 200))
-	is(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, all))
+	wantResult(t, int64(3))(s.ExpireUsage(ctx, 200))
+	wantResult(t, []lateen.UsageHour{twice(c)})(s.ListUsage(ctx, all))
 }
 
 // A function may have a name of any length and any bytes. A database that could not
@@ -83,7 +83,7 @@ func testUsageNames(t *testing.T, s *store.Store) {
 	for serial := range int64(2) {
 		check(t, s.AddUsage(ctx, store.UsageBatch{Writer: "w1", Serial: serial + 1, Rows: []lateen.UsageHour{long, other, raw, short}}))
 	}
-	is(t, []lateen.UsageHour{twice(short)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: "prj_2"}))
+	wantResult(t, []lateen.UsageHour{twice(short)})(s.ListUsage(ctx, store.UsageFilter{Team: team, Project: "prj_2"}))
 	rows, err := s.ListUsage(ctx, store.UsageFilter{Team: team, Project: project})
 	check(t, err)
 	if len(rows) != 3 {
@@ -121,5 +121,5 @@ func testUsageWriters(t *testing.T, s *store.Store) {
 	for range writers*batches - 1 {
 		want.Add(row.Usage)
 	}
-	is(t, []lateen.UsageHour{want})(s.ListUsage(ctx, store.UsageFilter{Team: team}))
+	wantResult(t, []lateen.UsageHour{want})(s.ListUsage(ctx, store.UsageFilter{Team: team}))
 }
