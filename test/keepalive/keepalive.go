@@ -16,18 +16,19 @@ import (
 	"time"
 )
 
-// baseline is the keep-alive to beat. A shorter trace is no test of it.
+// baseline is the fixed keep-alive that the policy must beat. Traces shorter than twice
+// its length are skipped.
 const baseline = 10 * time.Minute
 
 func main() {
-	err := play(os.Args[1:], os.Stdout)
+	err := runCommand(os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "keepalive:", err)
 		os.Exit(1)
 	}
 }
 
-func play(args []string, w io.Writer) error {
+func runCommand(args []string, w io.Writer) error {
 	flags := flag.NewFlagSet("keepalive", flag.ContinueOnError)
 	dir := flags.String("traces", "", "`directory` of traces, in the formats that Azure published; required")
 	out := flags.String("out", "docs/keep-alive.md", "`file` to write, and a picture beside it; empty writes none")
@@ -35,27 +36,27 @@ func play(args []string, w io.Writer) error {
 		return err
 	}
 	if *dir == "" {
-		return errors.New("which traces? -traces DIR; with make: make bench-keepalive TRACES=DIR")
+		return errors.New("-traces is required; with make: make bench-keepalive TRACES=DIR")
 	}
 	all, err := traces(*dir)
 	if err != nil {
 		return err
 	}
 	var rep report
-	var faults []error
+	var errs []error
 	for _, t := range all {
 		if t.end < 2*baseline {
-			fmt.Fprintf(os.Stderr, "keepalive: %s is left out: it lasts %s\n", t.name, t.end)
+			fmt.Fprintf(os.Stderr, "keepalive: %s is skipped: it lasts %s\n", t.name, t.end)
 			continue
 		}
-		faults = append(faults, rep.measure(t))
+		errs = append(errs, rep.measure(t))
 	}
 	if len(rep.Studies) == 0 {
 		return fmt.Errorf("no trace below %s lasts %s", *dir, 2*baseline)
 	}
 	rep.print(w)
 	if *out != "" {
-		faults = append(faults, rep.write(*out))
+		errs = append(errs, rep.write(*out))
 	}
-	return errors.Join(faults...)
+	return errors.Join(errs...)
 }

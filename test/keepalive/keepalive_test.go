@@ -26,24 +26,24 @@ func byTheMinute(length int, minutes ...int) *trace {
 	return t
 }
 
-// script is a policy that always plans the same, in minutes after now; 0 is never.
-type script struct{ kept, at, until int }
+// scripted is a policy that always makes the same plan, in minutes after now; 0: no prewarm.
+type scripted struct{ keepFor, at, until int }
 
-func (s script) arrive(int, time.Time) {}
+func (s scripted) arrive(int, time.Time) {}
 
-func (s script) keep(_ int, now time.Time) autoscale.Plan {
-	p := autoscale.Plan{KeepUntil: now.Add(minute(s.kept))}
+func (s scripted) keep(_ int, now time.Time) autoscale.Plan {
+	p := autoscale.Plan{KeepUntil: now.Add(minute(s.keepFor))}
 	if s.at > 0 {
 		p.PrewarmAt, p.PrewarmUntil = now.Add(minute(s.at)), now.Add(minute(s.until))
 	}
 	return p
 }
 
-func (script) prewarm(_ int, now time.Time) autoscale.Plan { return autoscale.Plan{KeepUntil: now} }
+func (scripted) prewarm(_ int, now time.Time) autoscale.Plan { return autoscale.Plan{KeepUntil: now} }
 
-func (script) priority(int, time.Time, float64) float64 { return 0 }
+func (scripted) priority(int, time.Time, float64) float64 { return 0 }
 
-func TestReplayCountsAsByHand(t *testing.T) {
+func TestReplayHasTheExpectedOutcome(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		trace  *trace
@@ -63,23 +63,23 @@ func TestReplayCountsAsByHand(t *testing.T) {
 			want: outcome{requests: 5, colds: 1, shares: []float64{20}, warm: minute(5), begun: 5},
 		},
 		{
-			name: "prewarmed and used", trace: byTheMinute(61, 0, 30, 60), policy: script{2, 28, 32},
+			name: "prewarmed and used", trace: byTheMinute(61, 0, 30, 60), policy: scripted{2, 28, 32},
 			want: outcome{requests: 3, colds: 1, shares: []float64{100. / 3}, warm: minute(1 + 2 + 2 + 2 + 2), begun: 3 + 5 + 3, ahead: minute(4), prewarms: 2},
 		},
 		{
-			name: "prewarmed and unused", trace: byTheMinute(61, 0, 40), policy: script{2, 28, 32},
+			name: "prewarmed and unused", trace: byTheMinute(61, 0, 40), policy: scripted{2, 28, 32},
 			want: outcome{requests: 2, colds: 2, shares: []float64{100}, warm: minute(1 + 2 + 4 + 2), begun: 3 + 5 + 3, ahead: minute(4), prewarms: 1, wasted: 1},
 		},
 		{
-			name: "prewarmed in the minute of the request: too late", trace: byTheMinute(31, 0, 28), policy: script{2, 28, 32},
+			name: "prewarmed in the minute of the request: too late", trace: byTheMinute(31, 0, 28), policy: scripted{2, 28, 32},
 			want: outcome{requests: 2, colds: 2, shares: []float64{100}, warm: minute(1 + 2 + 2), begun: 3 + 3},
 		},
 		{
-			name: "prewarmed before it is stopped: not stopped", trace: byTheMinute(41, 0, 30), policy: script{10, 10, 30},
+			name: "prewarmed before it is stopped: not stopped", trace: byTheMinute(41, 0, 30), policy: scripted{10, 10, 30},
 			want: outcome{requests: 2, colds: 1, shares: []float64{50}, warm: minute(1 + 30 + 10), begun: 41},
 		},
 		{
-			name: "prewarmed when the trace ends", trace: byTheMinute(30, 0), policy: script{2, 28, 32},
+			name: "prewarmed when the trace ends", trace: byTheMinute(30, 0), policy: scripted{2, 28, 32},
 			want: outcome{requests: 1, colds: 1, shares: []float64{100}, warm: minute(1 + 2 + 1), begun: 3 + 2, ahead: minute(1), prewarms: 1, wasted: 1},
 		},
 	} {
@@ -95,12 +95,12 @@ func TestReplayCountsAsByHand(t *testing.T) {
 // request and after each longer pause; and warm time of a minute, each pause up to
 // the keep-alive, and the remainder.
 func TestFixedKeepAliveFollowsItsFormula(t *testing.T) {
-	chance := rand.New(rand.NewPCG(1, 1))
+	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
-		keep, length := 1+chance.IntN(30), 100+chance.IntN(400)
+		keep, length := 1+rng.IntN(30), 100+rng.IntN(400)
 		var minutes []int
 		for m := range length {
-			if chance.IntN(1+chance.IntN(40)) == 0 {
+			if rng.IntN(1+rng.IntN(40)) == 0 {
 				minutes = append(minutes, m)
 			}
 		}
@@ -136,18 +136,18 @@ func TestToTheSecondAnInstanceIsKeptFromTheEndOfItsLastRequest(t *testing.T) {
 	}
 }
 
-func TestMemoryIsHeldWithinItsBound(t *testing.T) {
-	chance := rand.New(rand.NewPCG(2, 2))
+func TestInstancesStayWithinTheMemoryLimit(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
 	many := &trace{functions: make([]function, 20), end: 10 * time.Hour}
 	for i := range many.functions {
 		many.functions[i].memory = 100
 	}
-	for at := time.Duration(0); at < many.end; at += time.Duration(chance.Int64N(int64(time.Minute))) {
-		many.arrivals = append(many.arrivals, arrival{chance.IntN(20), at, time.Second, 1})
+	for at := time.Duration(0); at < many.end; at += time.Duration(rng.Int64N(int64(time.Minute))) {
+		many.arrivals = append(many.arrivals, arrival{rng.IntN(20), at, time.Second, 1})
 	}
 	free, tight := run(many, fixed{forever}, 0), run(many, fixed{forever}, 500)
 	if free.evicted != 0 || free.colds != 20 {
-		t.Errorf("without a bound: %d evicted, %d cold", free.evicted, free.colds)
+		t.Errorf("without a limit: %d evicted, %d cold", free.evicted, free.colds)
 	}
 	if tight.evicted < 500 || tight.warm > 5*many.end || tight.colds <= free.colds {
 		t.Errorf("five at a time: %d evicted, %d cold, %s held", tight.evicted, tight.colds, tight.warm)
@@ -155,14 +155,14 @@ func TestMemoryIsHeldWithinItsBound(t *testing.T) {
 }
 
 // synthetic returns a synthetic trace of functions of one kind.
-func synthetic(seed uint64, pause func(chance *rand.Rand, n int) time.Duration) *trace {
-	chance := rand.New(rand.NewPCG(seed, seed))
+func synthetic(seed uint64, pause func(rng *rand.Rand, n int) time.Duration) *trace {
+	rng := rand.New(rand.NewPCG(seed, seed))
 	t := &trace{functions: make([]function, 20), end: 48 * time.Hour}
 	for f := range t.functions {
-		at := time.Duration(chance.Int64N(int64(time.Hour)))
+		at := time.Duration(rng.Int64N(int64(time.Hour)))
 		for n := 0; at < t.end; n++ {
 			t.arrivals = append(t.arrivals, arrival{f, at, 100 * time.Millisecond, 1})
-			at += pause(chance, n)
+			at += pause(rng, n)
 		}
 	}
 	t.sort()
@@ -175,38 +175,38 @@ func TestTheLearnedKeepAliveCostsLittleMoreThanTheBestFixedOne(t *testing.T) {
 		return (time.Duration(o.colds)*worth + time.Duration(o.prewarms)*worth/4 + o.warm).Hours()
 	}
 	exponential := func(mean time.Duration) func(*rand.Rand, int) time.Duration {
-		return func(chance *rand.Rand, _ int) time.Duration {
-			return time.Duration(chance.ExpFloat64() * float64(mean))
+		return func(rng *rand.Rand, _ int) time.Duration {
+			return time.Duration(rng.ExpFloat64() * float64(mean))
 		}
 	}
 	every := func(period, jitter time.Duration) func(*rand.Rand, int) time.Duration {
-		return func(chance *rand.Rand, _ int) time.Duration {
-			return period + time.Duration(chance.Int64N(int64(jitter)))
+		return func(rng *rand.Rand, _ int) time.Duration {
+			return period + time.Duration(rng.Int64N(int64(jitter)))
 		}
 	}
 	for _, tt := range []struct {
 		name  string
-		pause func(chance *rand.Rand, n int) time.Duration
+		pause func(rng *rand.Rand, n int) time.Duration
 		most  float64 // of the best fixed one's cost
 	}{
 		{"every minute", every(time.Minute, time.Second), 1.05},
 		{"every quarter of an hour", every(15*time.Minute, time.Second), 0.5},
 		{"every hour", every(time.Hour, 30*time.Second), 0.5},
 		{"every three hours, give or take", every(3*time.Hour, 10*time.Minute), 0.9},
-		{"by chance, every two minutes", exponential(2 * time.Minute), 1.1},
-		{"by chance, every twenty minutes", exponential(20 * time.Minute), 1.1},
-		{"by chance, every two hours", exponential(2 * time.Hour), 1.1},
-		{"bursts by chance", func(chance *rand.Rand, n int) time.Duration {
+		{"random, every two minutes", exponential(2 * time.Minute), 1.1},
+		{"random, every twenty minutes", exponential(20 * time.Minute), 1.1},
+		{"random, every two hours", exponential(2 * time.Hour), 1.1},
+		{"bursts by rng", func(rng *rand.Rand, n int) time.Duration {
 			if n%10 == 9 {
-				return time.Duration(chance.ExpFloat64() * float64(90*time.Minute))
+				return time.Duration(rng.ExpFloat64() * float64(90*time.Minute))
 			}
-			return time.Duration(chance.ExpFloat64() * float64(3*time.Second))
+			return time.Duration(rng.ExpFloat64() * float64(3*time.Second))
 		}, 1.1},
-		{"by day only", func(chance *rand.Rand, n int) time.Duration {
+		{"by day only", func(rng *rand.Rand, n int) time.Duration {
 			if n%60 == 59 {
 				return 14 * time.Hour
 			}
-			return time.Duration(chance.ExpFloat64() * float64(10*time.Minute))
+			return time.Duration(rng.ExpFloat64() * float64(10*time.Minute))
 		}, 1.1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,10 +215,10 @@ func TestTheLearnedKeepAliveCostsLittleMoreThanTheBestFixedOne(t *testing.T) {
 			for _, keep := range []int{1, 2, 5, 10, 20, 60, 120} {
 				best = min(best, cost(run(all, fixed{minute(keep)}, 0)))
 			}
-			mine := run(all, ours(all, autoscale.Policy{}), 0)
-			if got := cost(mine) / best; got > tt.most {
+			learned := run(all, platformPolicy(all, autoscale.Policy{}), 0)
+			if got := cost(learned) / best; got > tt.most {
 				t.Errorf("%.2f times the cost of the best fixed one, want %.2f at most: %d cold, %s held, %d started ahead",
-					got, tt.most, mine.colds, mine.warm.Round(time.Minute), mine.prewarms)
+					got, tt.most, learned.colds, learned.warm.Round(time.Minute), learned.prewarms)
 			}
 		})
 	}
@@ -231,8 +231,8 @@ const (
 	perCall   = "app,func,end_timestamp,duration\na,f,90.5,30.5\na,g,10,9\nb,f,61,0.25\n"
 )
 
-// put writes a file, compressed if its name ends in .gz.
-func put(t *testing.T, dir, name, text string) {
+// writeTrace writes a file, compressed if its name ends in .gz.
+func writeTrace(t *testing.T, dir, name, text string) {
 	t.Helper()
 	data := []byte(text)
 	if strings.HasSuffix(name, ".gz") {
@@ -253,12 +253,12 @@ func put(t *testing.T, dir, name, text string) {
 
 func TestTraceFormatsAreDetectedByTheirColumns(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir, "a.csv.gz", durations)
-	put(t, dir, "b.csv.gz", perMinute)
-	put(t, dir, "c.csv", sizes)
-	put(t, dir, "d.csv", perCall)
-	put(t, dir, "e.csv", "other,columns\n1,2\n")
-	put(t, dir, "README.md", "what these are")
+	writeTrace(t, dir, "a.csv.gz", durations)
+	writeTrace(t, dir, "b.csv.gz", perMinute)
+	writeTrace(t, dir, "c.csv", sizes)
+	writeTrace(t, dir, "d.csv", perCall)
+	writeTrace(t, dir, "e.csv", "other,columns\n1,2\n")
+	writeTrace(t, dir, "README.md", "a description")
 	got, err := traces(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +292,7 @@ func TestFolderWithoutTracesIsAnError(t *testing.T) {
 		t.Error("no error")
 	}
 	dir := t.TempDir()
-	put(t, dir, "a.csv", "HashOwner,HashApp,HashFunction,Trigger,1\no,a,f,timer,many\n")
+	writeTrace(t, dir, "a.csv", "HashOwner,HashApp,HashFunction,Trigger,1\no,a,f,timer,many\n")
 	if _, err := traces(dir); err == nil || !strings.Contains(err.Error(), "a.csv") {
 		t.Errorf("a count that is no number: %v", err)
 	}
@@ -323,7 +323,7 @@ func TestArrivalsAreDrawnWithinTheirMinute(t *testing.T) {
 	}
 }
 
-func TestPolicyThatDoesNotBeatItsRivalIsAnError(t *testing.T) {
+func TestPolicyThatDoesNotBeatTheBaselineIsAnError(t *testing.T) {
 	result := func(learned outcome) *result {
 		return &result{lines: []line{
 			{&outcome{warm: minute(100), shares: []float64{80}}, fixedName(10)},
@@ -351,9 +351,9 @@ func TestTheReportContainsTheMeasurements(t *testing.T) {
 	for range 4 {
 		b.WriteString("o,a,f,timer" + strings.Repeat(",1"+strings.Repeat(",0", 29), 8) + "\n")
 	}
-	put(t, dir, "counts.csv", b.String())
+	writeTrace(t, dir, "counts.csv", b.String())
 	out := filepath.Join(t.TempDir(), "page.md")
-	if err := play([]string{"-traces", dir, "-out", out}, io.Discard); err != nil {
+	if err := runCommand([]string{"-traces", dir, "-out", out}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(out)
@@ -372,7 +372,7 @@ func TestTheReportContainsTheMeasurements(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(picture, []byte("<svg")) {
 		t.Errorf("the picture: %v, %.20s", err, picture)
 	}
-	if err := play(nil, io.Discard); err == nil {
+	if err := runCommand(nil, io.Discard); err == nil {
 		t.Error("without traces: no error")
 	}
 }

@@ -6,18 +6,18 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// policy decides on the instances of a trace's functions. It is told of each
-// arrival when it comes, and nothing else.
+// policy decides on the instances of a trace's functions. Its only input is the arrivals,
+// in order.
 type policy interface {
 	arrive(function int, at time.Time)
-	keep(function int, now time.Time) autoscale.Plan    // the instance came to rest
-	prewarm(function int, now time.Time) autoscale.Plan // no instance, and no request
+	keep(function int, now time.Time) autoscale.Plan    // plan for an instance that has become idle
+	prewarm(function int, now time.Time) autoscale.Plan // plan for a function without an instance and requests
 	priority(function int, now time.Time, clock float64) float64
 }
 
 const forever = 1000 * time.Hour
 
-// fixed keeps every instance as long as every other, and evicts the least recently used.
+// fixed keeps all instances for the same time, and evicts the least recently used.
 type fixed struct{ keepAlive time.Duration }
 
 func (fixed) arrive(int, time.Time) {}
@@ -30,7 +30,7 @@ func (fixed) prewarm(_ int, now time.Time) autoscale.Plan { return autoscale.Pla
 
 func (fixed) priority(int, time.Time, float64) float64 { return 0 }
 
-// greedy never lets go of an instance, but for lack of memory: FaasCache.
+// greedy stops instances only for lack of memory, as FaasCache does.
 type greedy struct{ *learned }
 
 func (greedy) keep(_ int, now time.Time) autoscale.Plan {
@@ -44,8 +44,8 @@ type learned struct {
 	costs     []autoscale.Costs
 }
 
-// newLearned returns a policy that knows nothing yet. With sized set an
-// instance costs the memory that its function uses, else all cost the same.
+// newLearned returns a policy without history. If sized is true, an instance costs the
+// recorded memory of its function, otherwise all instances cost the same.
 func newLearned(p autoscale.Policy, functions []function, sized bool) *learned {
 	l := &learned{p, make([]autoscale.History, len(functions)), make([]autoscale.Costs, len(functions))}
 	for i := range l.costs {

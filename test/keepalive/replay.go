@@ -10,29 +10,29 @@ import (
 	"github.com/lateen-dev/lateen/internal/autoscale"
 )
 
-// settle is the delay from the begin of an idle period to its plan, for traces with
-// times finer than a minute: a continuously busy function needs no plan after each
-// request.
-const settle = time.Second
+// planDelay is the time from the end of the last request of an instance to its plan, for
+// traces with times finer than a minute: a continuously busy function needs no plan after
+// each request.
+const planDelay = time.Second
 
-// start is how long an instance takes to start.
-const start = time.Second
+// startDuration is the duration of a start.
+const startDuration = time.Second
 
 // outcome is the result of a policy on a trace.
 type outcome struct {
 	requests int
-	colds    int
-	shares   []float64 // of each function's requests that found no instance, in %, rising
+	colds    int       // cold starts
+	shares   []float64 // share of cold starts in the requests of each function, in %, ascending
 
-	warm  time.Duration // instances were there
-	begun int           // minutes in which one was, of each function; only by the minute
-	ahead time.Duration // part of warm, for prewarmed instances until their first request or stop
+	warm  time.Duration // sum of the lifetimes of instances
+	begun int           // minutes in which a function had an instance, for all functions; only for coarse traces
+	ahead time.Duration // part of warm: prewarmed instances until their first request or stop
 
 	prewarms int // prewarmed instances
-	wasted   int // unused prewarms
+	wasted   int // prewarmed instances that were not used
 
-	evicted int // for lack of memory
-	over    int // starts beyond the bound because nothing rested
+	evicted int // instances stopped for lack of memory
+	over    int // starts that exceeded the memory limit because no instance was idle
 }
 
 // share returns the nearest-rank percentile of the functions' shares.
@@ -53,223 +53,224 @@ func (o *outcome) mean() float64 {
 type action int
 
 const (
-	rest  action = iota // make a plan, if the instance is idle
-	stop                // stop the instance
-	begin               // prewarm an instance
+	makePlan action = iota // make a plan, if the instance is idle
+	stop                   // stop the instance
+	prewarm                // prewarm an instance
 )
 
-// due is an action and its time.
-type due struct {
+// event is an action at a time of the simulation.
+type event struct {
 	at       time.Duration
-	serial   int // breaks ties in order of entry
+	serial   int // orders events with the same time
 	function int
-	version  int // of the function's plan; an old one is void
+	version  int // version of the function's plan; an event of an older version has no effect
 	action   action
 }
 
-type agenda []due
+// eventQueue is a heap of events, the earliest first.
+type eventQueue []event
 
-func (a *agenda) Len() int { return len(*a) }
+func (q *eventQueue) Len() int { return len(*q) }
 
-func (a *agenda) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare((*a)[i].at, (*a)[j].at), cmp.Compare((*a)[i].serial, (*a)[j].serial)) < 0
+func (q *eventQueue) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare((*q)[i].at, (*q)[j].at), cmp.Compare((*q)[i].serial, (*q)[j].serial)) < 0
 }
 
-func (a *agenda) Swap(i, j int) { (*a)[i], (*a)[j] = (*a)[j], (*a)[i] }
+func (q *eventQueue) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
 
-func (a *agenda) Push(x any) { *a = append(*a, x.(due)) }
+func (q *eventQueue) Push(x any) { *q = append(*q, x.(event)) }
 
-func (a *agenda) Pop() any {
-	last := (*a)[len(*a)-1]
-	*a = (*a)[:len(*a)-1]
+func (q *eventQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
 	return last
 }
 
-// place is where a function's one instance is, or would be.
-type place struct {
-	alive    bool
-	unasked  bool          // prewarmed and not used yet
-	since    time.Duration // it was started
-	busy     time.Duration // until then it answers
-	seen     time.Duration // the last arrival
-	priority float64
-	version  int
-	resting  bool // a rest is on the agenda
-	plan     autoscale.Plan
+// instance is the state of the only instance of a function.
+type instance struct {
+	alive     bool          // the instance runs
+	unused    bool          // prewarmed and not used yet
+	since     time.Duration // time of its start
+	busyUntil time.Duration // end of its last request
+	seen      time.Duration // time of the last arrival
+	priority  float64
+	version   int  // version of the plan
+	planDue   bool // a makePlan event is in the queue
+	plan      autoscale.Plan
 
 	requests, colds int
 }
 
-// replay is a trace under a policy, one instance a function.
+// replay simulates a trace under a policy, with at most one instance for each function.
 type replay struct {
 	trace  *trace
 	policy policy
-	bound  int64 // of memory; 0 is none
+	limit  int64 // memory limit in bytes; 0: unlimited
 
-	now    time.Duration
-	agenda agenda
-	serial int
-	places []place
-	used   int64
-	clock  float64
-	out    outcome
+	now       time.Duration
+	queue     eventQueue
+	serial    int
+	instances []instance
+	used      int64   // bytes of the instances that run
+	clock     float64 // clock of greedy-dual
+	out       outcome
 }
 
-// run replays t under p, holding no more than bound bytes unless that is 0.
-func run(t *trace, p policy, bound int64) *outcome {
-	r := &replay{trace: t, policy: p, bound: bound, places: make([]place, len(t.functions))}
+// run replays t under p, with a memory limit in bytes; 0: unlimited.
+func run(t *trace, p policy, limit int64) *outcome {
+	r := &replay{trace: t, policy: p, limit: limit, instances: make([]instance, len(t.functions))}
 	for _, a := range t.arrivals {
 		r.advance(a.at)
 		r.arrive(a)
 	}
 	end := t.end
 	if t.coarse {
-		end -= time.Minute // the last one is seen at its start, like all
+		end -= time.Minute // the requests of a minute arrive at its start, also those of the last one
 	}
 	r.advance(end)
 	r.now = end
-	for f := range r.places {
-		if r.places[f].alive {
+	for f := range r.instances {
+		if r.instances[f].alive {
 			r.stop(f)
 		}
 	}
-	return r.count()
+	return r.total()
 }
 
-// advance does all actions that are due before a time.
+// advance handles the events before a time.
 func (r *replay) advance(to time.Duration) {
-	for len(r.agenda) > 0 && r.agenda[0].at < to {
-		d, _ := heap.Pop(&r.agenda).(due)
+	for len(r.queue) > 0 && r.queue[0].at < to {
+		d, _ := heap.Pop(&r.queue).(event)
 		r.now = d.at
-		if d.version == r.places[d.function].version {
-			r.do(d)
+		if d.version == r.instances[d.function].version {
+			r.handle(d)
 		}
 	}
 	r.now = to
 }
 
-func (r *replay) later(f int, at time.Duration, d action) {
+func (r *replay) schedule(f int, at time.Duration, d action) {
 	r.serial++
-	heap.Push(&r.agenda, due{max(at, r.now), r.serial, f, r.places[f].version, d})
+	heap.Push(&r.queue, event{max(at, r.now), r.serial, f, r.instances[f].version, d})
 }
 
-// arrive lets requests come.
+// arrive handles the arrival of requests.
 func (r *replay) arrive(a arrival) {
-	p := &r.places[a.function]
+	p := &r.instances[a.function]
 	p.requests += a.count
 	switch {
 	case !p.alive:
 		p.colds++
 		r.start(a.function)
-	case p.unasked:
-		if r.now-p.since < start {
-			p.colds++ // too late to save the wait
+	case p.unused:
+		if r.now-p.since < startDuration {
+			p.colds++ // the prewarmed instance has not started yet
 		}
 		r.out.ahead += r.now - p.since
 	}
-	p.unasked = false
-	r.policy.arrive(a.function, moment(r.now))
-	p.priority = r.policy.priority(a.function, moment(r.now), r.clock)
-	p.seen, p.busy = r.now, max(p.busy, r.now+a.duration)
-	if p.resting {
+	p.unused = false
+	r.policy.arrive(a.function, wallTime(r.now))
+	p.priority = r.policy.priority(a.function, wallTime(r.now), r.clock)
+	p.seen, p.busyUntil = r.now, max(p.busyUntil, r.now+a.duration)
+	if p.planDue {
 		return
 	}
-	p.version++ // a plan there was is void
-	p.resting = true
-	r.later(a.function, p.busy+r.planDelay(), rest)
+	p.version++ // invalidates the events of the old plan
+	p.planDue = true
+	r.schedule(a.function, p.busyUntil+r.planDelay(), makePlan)
 }
 
-// planDelay is the time from the last request of an instance to the plan for it.
+// planDelay returns the time from the last request of an instance to its plan.
 func (r *replay) planDelay() time.Duration {
 	if r.trace.coarse {
 		return 0
 	}
-	return settle
+	return planDelay
 }
 
-// do does one due action.
-func (r *replay) do(d due) {
-	f, p := d.function, &r.places[d.function]
+// handle executes one event.
+func (r *replay) handle(d event) {
+	f, p := d.function, &r.instances[d.function]
 	switch d.action {
-	case rest:
-		if at := p.busy + r.planDelay(); at > r.now {
-			r.later(f, at, rest)
+	case makePlan:
+		if at := p.busyUntil + r.planDelay(); at > r.now {
+			r.schedule(f, at, makePlan)
 			return
 		}
-		p.resting = false
-		r.follow(f, r.policy.keep(f, moment(r.now)))
+		p.planDue = false
+		r.setPlan(f, r.policy.keep(f, wallTime(r.now)))
 	case stop:
-		if begins := r.instant(p.plan.PrewarmAt, false); !p.plan.PrewarmAt.IsZero() && begins <= r.now {
+		if begins := r.traceTime(p.plan.PrewarmAt, false); !p.plan.PrewarmAt.IsZero() && begins <= r.now {
 			p.plan.KeepUntil, p.plan.PrewarmAt = p.plan.PrewarmUntil, time.Time{}
-			r.later(f, r.instant(p.plan.KeepUntil, true), stop)
+			r.schedule(f, r.traceTime(p.plan.KeepUntil, true), stop)
 			return
 		}
 		r.stop(f)
-		r.absent(f)
-	case begin:
-		if r.bound > 0 && r.used+r.trace.functions[f].memory > r.bound {
-			return // others need it more
+		r.schedulePrewarm(f)
+	case prewarm:
+		if r.limit > 0 && r.used+r.trace.functions[f].memory > r.limit {
+			return // prewarming evicts no instance
 		}
 		r.start(f)
-		p.unasked = true
-		p.priority = r.policy.priority(f, moment(r.now), r.clock)
+		p.unused = true
+		p.priority = r.policy.priority(f, wallTime(r.now), r.clock)
 		r.out.prewarms++
 		until := p.plan.PrewarmUntil
 		p.plan = autoscale.Plan{KeepUntil: until}
-		r.later(f, r.instant(until, true), stop)
+		r.schedule(f, r.traceTime(until, true), stop)
 	}
 }
 
-// follow notes a plan for an instance that rests.
-func (r *replay) follow(f int, plan autoscale.Plan) {
-	r.places[f].plan = plan
-	r.later(f, r.instant(plan.KeepUntil, true), stop)
+// setPlan sets the plan of an idle instance.
+func (r *replay) setPlan(f int, plan autoscale.Plan) {
+	r.instances[f].plan = plan
+	r.schedule(f, r.traceTime(plan.KeepUntil, true), stop)
 }
 
-// absent records the time of the next prewarm.
-func (r *replay) absent(f int) {
-	p := &r.places[f]
+// schedulePrewarm schedules the time of the next prewarm.
+func (r *replay) schedulePrewarm(f int) {
+	p := &r.instances[f]
 	if p.plan.PrewarmAt.IsZero() {
-		p.plan = r.policy.prewarm(f, moment(r.now))
+		p.plan = r.policy.prewarm(f, wallTime(r.now))
 	}
 	if !p.plan.PrewarmAt.IsZero() {
-		r.later(f, r.instant(p.plan.PrewarmAt, false), begin)
+		r.schedule(f, r.traceTime(p.plan.PrewarmAt, false), prewarm)
 	}
 }
 
 func (r *replay) start(f int) {
-	p := &r.places[f]
-	r.makeRoom(f)
+	p := &r.instances[f]
+	r.evictFor(f)
 	p.alive, p.since = true, r.now
 	r.used += r.trace.functions[f].memory
 }
 
 func (r *replay) stop(f int) {
-	p := &r.places[f]
-	if p.unasked {
+	p := &r.instances[f]
+	if p.unused {
 		r.out.wasted++
 		r.out.ahead += r.now - p.since
 	}
-	p.alive, p.unasked, p.resting = false, false, false
+	p.alive, p.unused, p.planDue = false, false, false
 	p.version++
 	r.out.warm += r.now - p.since
 	r.out.begun += int((r.now-p.since)/time.Minute) + 1
 	r.used -= r.trace.functions[f].memory
 }
 
-// makeRoom evicts idle instances until f's instance fits into memory.
-func (r *replay) makeRoom(f int) {
-	need := r.used + r.trace.functions[f].memory - r.bound
-	if r.bound == 0 || need <= 0 {
+// evictFor evicts idle instances until f's instance fits into memory.
+func (r *replay) evictFor(f int) {
+	need := r.used + r.trace.functions[f].memory - r.limit
+	if r.limit == 0 || need <= 0 {
 		return
 	}
 	var idle []int
 	var residents []autoscale.Resident
-	for i := range r.places {
-		if p := &r.places[i]; p.alive && p.busy <= r.now && p.seen < r.now {
+	for i := range r.instances {
+		if p := &r.instances[i]; p.alive && p.busyUntil <= r.now && p.seen < r.now {
 			idle = append(idle, i)
 			residents = append(residents, autoscale.Resident{
-				Priority: p.priority, Memory: r.trace.functions[i].memory, Since: moment(p.seen),
+				Priority: p.priority, Memory: r.trace.functions[i].memory, Since: wallTime(p.seen),
 			})
 		}
 	}
@@ -279,18 +280,18 @@ func (r *replay) makeRoom(f int) {
 		r.out.over++
 	}
 	for _, i := range chosen {
-		r.stop(idle[i]) // and its next arrival gets no prewarm
+		r.stop(idle[i]) // an evicted function gets no prewarm
 		r.out.evicted++
 	}
 }
 
-// moment is a time of the trace as one of the world.
-func moment(at time.Duration) time.Time { return time.Unix(1, 0).Add(at) }
+// wallTime converts a time of the trace to a wall-clock time.
+func wallTime(at time.Duration) time.Time { return time.Unix(1, 0).Add(at) }
 
-// instant converts a time of the world to a time of the trace; a coarse trace has
-// whole minutes, which contain the planned time.
-func (r *replay) instant(at time.Time, up bool) time.Duration {
-	d := max(r.now, at.Sub(moment(0)))
+// traceTime converts a wall-clock time to a time of the trace. In a coarse trace it is a
+// whole minute, rounded up or down.
+func (r *replay) traceTime(at time.Time, up bool) time.Duration {
+	d := max(r.now, at.Sub(wallTime(0)))
 	switch {
 	case !r.trace.coarse:
 		return d
@@ -300,10 +301,10 @@ func (r *replay) instant(at time.Time, up bool) time.Duration {
 	return d.Truncate(time.Minute)
 }
 
-// count sums up.
-func (r *replay) count() *outcome {
+// total returns the outcome of the replay.
+func (r *replay) total() *outcome {
 	o := &r.out
-	for _, p := range r.places {
+	for _, p := range r.instances {
 		if p.requests == 0 {
 			continue
 		}
@@ -311,7 +312,7 @@ func (r *replay) count() *outcome {
 		o.colds += p.colds
 		o.shares = append(o.shares, 100*float64(p.colds)/float64(p.requests))
 		if r.trace.coarse {
-			o.warm += time.Minute // the first of each function
+			o.warm += time.Minute // the minute of the first request of each function
 		}
 	}
 	slices.Sort(o.shares)

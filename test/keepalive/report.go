@@ -30,16 +30,16 @@ type study struct {
 	Trace string
 	Main  *result
 
-	Settings *result   // of the policy
-	Ways     *result   // to look at the trace
-	Memory   []*result // when it is short; none if functions' sizes are not known
+	Settings   *result   // the policy with other settings
+	Variations *result   // other resolutions and parts of the trace
+	Memory     []*result // with memory limits; nil: the trace has no sizes of functions
 }
 
 // result is a table of policies.
 type result struct {
 	Title   string
-	minutes bool // looked at by the minute
-	memory  bool // under a bound
+	minutes bool // of a trace with a resolution of a minute
+	memory  bool // with a memory limit
 	lines   []line
 }
 
@@ -57,37 +57,37 @@ func (r *result) add(name string, o *outcome) *outcome {
 
 func minute(n int) time.Duration { return time.Duration(n) * time.Minute }
 
-// ours returns the policy of the platform.
-func ours(t *trace, p autoscale.Policy) policy { return newLearned(p, t.functions, false) }
+// platformPolicy returns the policy of the platform without history.
+func platformPolicy(t *trace, p autoscale.Policy) policy { return newLearned(p, t.functions, false) }
 
-// measure replays a trace in every way, and returns an error if the policy of the
-// platform does not beat its baseline.
+// measure replays a trace under all policies and settings, and returns an error if the
+// policy of the platform does not beat the baseline.
 func (rep *report) measure(t *trace) error {
 	coarse, fine := t.byMinute(), t.bySecond(1)
 	s := &study{Trace: fmt.Sprintf("%s: %d functions, %s requests, %d minutes", t.name, len(t.functions), count(fine.requests()), minutes(coarse.end))}
 	rep.Studies = append(rep.Studies, s)
 	s.Settings = settings(coarse)
-	s.Ways = ways(t, coarse, fine)
-	s.Memory = short(fine)
+	s.Variations = variations(t, coarse, fine)
+	s.Memory = withMemoryLimits(fine)
 	s.Main = compare(coarse)
 	return s.Main.check()
 }
 
-// compare replays fixed keep-alives and ours.
+// compare replays t with fixed keep-alives and with the policy of the platform.
 func compare(t *trace) *result {
 	r := &result{minutes: true}
 	for _, n := range []int{1, 5, 10, 20, 60} {
 		r.add(fixedName(n), run(t, fixed{minute(n)}, 0))
 	}
 	r.add("no limit", run(t, fixed{forever}, 0))
-	r.add("**learned**", run(t, ours(t, autoscale.Policy{}), 0))
+	r.add("**learned**", run(t, platformPolicy(t, autoscale.Policy{}), 0))
 	return r
 }
 
 func fixedName(minutes int) string { return fmt.Sprintf("%d min", minutes) }
 
-// named returns the outcome of the policy of this name.
-func (r *result) named(name string) *outcome {
+// outcomeOf returns the outcome of the policy with a name; nil if r does not have it.
+func (r *result) outcomeOf(name string) *outcome {
 	for _, l := range r.lines {
 		if l.name == name {
 			return l.outcome
@@ -97,55 +97,55 @@ func (r *result) named(name string) *outcome {
 }
 
 // check returns an error unless the learned policy beats the baseline: it holds
-// instances for less time, and fewer requests of the 75th percentile of functions
-// find no instance, or as few as if instances were never stopped.
+// instances for less time, and the 75th percentile of functions has a lower share of cold
+// starts, or the same as without any stop of instances.
 func (r *result) check() error {
-	against, floor, mine := r.named(fixedName(minutes(baseline))), r.named("no limit"), r.named("**learned**")
+	fixed, unlimited, learned := r.outcomeOf(fixedName(minutes(baseline))), r.outcomeOf("no limit"), r.outcomeOf("**learned**")
 	switch {
-	case mine.warm >= against.warm:
-		return fmt.Errorf("learned: %d minutes with an instance; %s for all: %d", minutes(mine.warm), baseline, minutes(against.warm))
-	case mine.share(75) >= against.share(75) && mine.share(75) > floor.share(75):
-		return fmt.Errorf("learned: %.1f %% cold at the 75th percentile of functions; %s for all: %.1f %%", mine.share(75), baseline, against.share(75))
+	case learned.warm >= fixed.warm:
+		return fmt.Errorf("learned: %d minutes with an instance; %s for all: %d", minutes(learned.warm), baseline, minutes(fixed.warm))
+	case learned.share(75) >= fixed.share(75) && learned.share(75) > unlimited.share(75):
+		return fmt.Errorf("learned: %.1f %% cold at the 75th percentile of functions; %s for all: %.1f %%", learned.share(75), baseline, fixed.share(75))
 	}
 	return nil
 }
 
-// settings replays our policy with other settings of the operator.
+// settings replays the policy of the platform with other settings.
 func settings(t *trace) *result {
 	r := &result{minutes: true}
 	for _, n := range []int{2, 5, 10, 15, 20, 30, 40, 60, 120} {
-		r.add(fmt.Sprintf("a second is worth %d min", n), run(t, ours(t, autoscale.Policy{Worth: minute(n)}), 0))
+		r.add(fmt.Sprintf("a second is worth %d min", n), run(t, platformPolicy(t, autoscale.Policy{Worth: minute(n)}), 0))
 	}
 	for _, ahead := range []float64{0.1, 0.5, 1} {
-		r.add(fmt.Sprintf("a prewarm costs %g of a start", ahead), run(t, ours(t, autoscale.Policy{Ahead: ahead}), 0))
+		r.add(fmt.Sprintf("a prewarm costs %g of a start", ahead), run(t, platformPolicy(t, autoscale.Policy{Ahead: ahead}), 0))
 	}
 	return r
 }
 
-// ways replays the baseline and our policy on the trace at other resolutions and on
-// parts of it.
-func ways(t, coarse, fine *trace) *result {
+// variations replays the baseline and the policy of the platform on the trace at other
+// resolutions and on parts of it.
+func variations(t, coarse, fine *trace) *result {
 	r := &result{}
-	duel := func(name string, t *trace) {
+	compareBoth := func(name string, t *trace) {
 		r.add(name+": 10 min", run(t, fixed{baseline}, 0))
-		r.add(name+": **learned**", run(t, ours(t, autoscale.Policy{}), 0))
+		r.add(name+": **learned**", run(t, platformPolicy(t, autoscale.Policy{}), 0))
 	}
-	duel("to the second", fine)
+	compareBoth("to the second", fine)
 	if t.coarse {
-		duel("to the second, another seed", t.bySecond(2))
+		compareBoth("to the second, another seed", t.bySecond(2))
 	}
 	all := func(int) bool { return true }
-	duel("every other function", coarse.only(func(f int) bool { return f%2 == 0 }, 0, t.end))
-	duel("the other functions", coarse.only(func(f int) bool { return f%2 == 1 }, 0, t.end))
+	compareBoth("every other function", coarse.subset(func(f int) bool { return f%2 == 0 }, 0, t.end))
+	compareBoth("the other functions", coarse.subset(func(f int) bool { return f%2 == 1 }, 0, t.end))
 	if middle := (t.end / 2).Truncate(time.Minute); middle >= 2*baseline {
-		duel("first half", coarse.only(all, 0, middle))
-		duel("second half", coarse.only(all, middle, t.end))
+		compareBoth("first half", coarse.subset(all, 0, middle))
+		compareBoth("second half", coarse.subset(all, middle, t.end))
 	}
 	return r
 }
 
-// short replays the policies with a memory limit.
-func short(t *trace) []*result {
+// withMemoryLimits replays the policies with memory limits; nil if t has no sizes.
+func withMemoryLimits(t *trace) []*result {
 	var total int64
 	for _, f := range t.functions {
 		total += f.memory
@@ -155,23 +155,23 @@ func short(t *trace) []*result {
 	}
 	var all []*result
 	for _, share := range []int64{60, 40, 20} {
-		bound := total * share / 100
-		r := &result{Title: fmt.Sprintf("%.1f GiB, %d %% of the memory of all functions", float64(bound)/(1<<30), share), memory: true}
-		r.add("10 min; least recently used", run(t, fixed{baseline}, bound))
-		r.add("no limit; greedy-dual", run(t, greedy{newLearned(autoscale.Policy{}, t.functions, true)}, bound))
-		r.add("**learned; greedy-dual**", run(t, newLearned(autoscale.Policy{}, t.functions, true), bound))
+		limit := total * share / 100
+		r := &result{Title: fmt.Sprintf("%.1f GiB, %d %% of the memory of all functions", float64(limit)/(1<<30), share), memory: true}
+		r.add("10 min; least recently used", run(t, fixed{baseline}, limit))
+		r.add("no limit; greedy-dual", run(t, greedy{newLearned(autoscale.Policy{}, t.functions, true)}, limit))
+		r.add("**learned; greedy-dual**", run(t, newLearned(autoscale.Policy{}, t.functions, true), limit))
 		all = append(all, r)
 	}
 	return all
 }
 
-// column is one of a table.
+// column is a column of a table.
 type column struct {
 	head string
 	cell func(l line) string
 }
 
-// columns are the columns that are meaningful in r.
+// columns returns the columns that apply to r.
 func (r *result) columns() []column {
 	percent := func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) + " %" }
 	all := []column{
@@ -235,7 +235,7 @@ func (r *result) String() string {
 
 func minutes(d time.Duration) int { return int(math.Round(d.Minutes())) }
 
-// count writes a number with its thousands apart.
+// count formats a number with thousands separators.
 func count(n int) string {
 	text := strconv.Itoa(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -247,14 +247,14 @@ func count(n int) string {
 // print writes the tables for a person at a terminal.
 func (rep *report) print(w io.Writer) {
 	for _, s := range rep.Studies {
-		fmt.Fprintf(w, "\n%s\n\n%s\n%s\n%s", s.Trace, s.Main, s.Settings, s.Ways)
+		fmt.Fprintf(w, "\n%s\n\n%s\n%s\n%s", s.Trace, s.Main, s.Settings, s.Variations)
 		for _, r := range s.Memory {
 			fmt.Fprintf(w, "\n%s\n\n%s", r.Title, r)
 		}
 	}
 }
 
-// write writes the page and the picture beside it.
+// write writes the page, and the picture into the same directory.
 func (rep *report) write(name string) error {
 	tmpl, err := template.New("page").Parse(page)
 	if err != nil {

@@ -16,21 +16,21 @@ import (
 	"time"
 )
 
-// trace is the arrivals at some functions, on a clock of its own that starts at 0.
+// trace is a list of arrivals at functions; times are relative to its start.
 type trace struct {
 	name      string
 	functions []function
 	arrivals  []arrival // in order of time
 	end       time.Duration
-	coarse    bool // arrivals bear the minute they came in, not when in it
+	coarse    bool // times have a resolution of a minute
 }
 
-// function is one of a trace.
+// function is a function of a trace.
 type function struct {
 	id       string
-	trigger  string        // "" is not known
-	duration time.Duration // of an invocation, on average; 0 is not known
-	memory   int64         // bytes; 0 is not known
+	trigger  string        // "": unknown
+	duration time.Duration // average duration of an invocation; 0: unknown
+	memory   int64         // bytes; 0: unknown
 }
 
 // arrival is a request, or the requests of one minute.
@@ -51,14 +51,14 @@ type table struct {
 // traces reads every trace below dir, recognized by the names of its columns.
 func traces(dir string) ([]*trace, error) {
 	var all []*trace
-	facts := map[string]function{}
+	recorded := map[string]function{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		file, err := open(path)
 		if err == nil {
-			all, err = file.enter(all, facts)
+			all, err = file.addTo(all, recorded)
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", path, err)
@@ -74,7 +74,7 @@ func traces(dir string) ([]*trace, error) {
 	for _, t := range all {
 		for i := range t.functions {
 			f := &t.functions[i]
-			f.duration, f.memory = facts[f.id].duration, facts[f.id].memory
+			f.duration, f.memory = recorded[f.id].duration, recorded[f.id].memory
 		}
 	}
 	return all, nil
@@ -123,8 +123,8 @@ func (t *table) number(row []string, column string) float64 {
 	return x
 }
 
-// enter adds the content of t to the traces or to the facts of functions.
-func (t *table) enter(all []*trace, facts map[string]function) ([]*trace, error) {
+// addTo adds the content of t to the traces, or to the recorded data of functions.
+func (t *table) addTo(all []*trace, recorded map[string]function) ([]*trace, error) {
 	switch {
 	case t.has("HashFunction", "Trigger"):
 		trace, err := t.perMinute()
@@ -133,21 +133,21 @@ func (t *table) enter(all []*trace, facts map[string]function) ([]*trace, error)
 		return append(all, t.perInvocation()), nil
 	case t.has("HashFunction", "Average", "Count"):
 		for _, row := range t.rows {
-			f := facts[row[t.columns["HashFunction"]]]
+			f := recorded[row[t.columns["HashFunction"]]]
 			f.duration = time.Duration(t.number(row, "Average") * float64(time.Millisecond))
-			facts[row[t.columns["HashFunction"]]] = f
+			recorded[row[t.columns["HashFunction"]]] = f
 		}
 	case t.has("HashFunction", "AverageAllocatedMb"):
 		for _, row := range t.rows {
-			f := facts[row[t.columns["HashFunction"]]]
+			f := recorded[row[t.columns["HashFunction"]]]
 			f.memory = int64(t.number(row, "AverageAllocatedMb") * (1 << 20))
-			facts[row[t.columns["HashFunction"]]] = f
+			recorded[row[t.columns["HashFunction"]]] = f
 		}
 	}
 	return all, nil
 }
 
-// perMinute reads how often each function was invoked in each minute: the
+// perMinute reads the number of invocations of each function in each minute, from the
 // columns after the trigger's.
 func (t *table) perMinute() (*trace, error) {
 	first := t.columns["Trigger"] + 1
@@ -199,7 +199,7 @@ func (t *trace) sort() {
 	})
 }
 
-// requests counts them.
+// requests returns the number of requests.
 func (t *trace) requests() int {
 	n := 0
 	for _, a := range t.arrivals {
@@ -208,7 +208,7 @@ func (t *trace) requests() int {
 	return n
 }
 
-// byMinute is t as seen at the resolution of a minute, without durations.
+// byMinute returns t with a resolution of a minute, without durations.
 func (t *trace) byMinute() *trace {
 	if t.coarse {
 		return t
@@ -229,24 +229,23 @@ func (t *trace) byMinute() *trace {
 	return c
 }
 
-// bySecond returns t with a time for each arrival. Arrivals with a resolution of a
-// minute are spread over it at random: a timer's first request of a minute at the
-// same second of each, all others anywhere in it, each as long as the function's
-// average.
+// bySecond returns t with a time for each request. Those of a coarse trace are random
+// times of their minute, except that the first request of a timer has the same offset in
+// all minutes. Each request lasts as long as the average of its function.
 func (t *trace) bySecond(seed uint64) *trace {
 	if !t.coarse {
 		return t
 	}
 	s := &trace{name: t.name, functions: t.functions, end: t.end}
-	chance := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // the same for the same seed
+	rng := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // a repeatable simulation, no secret
 	phases := make([]time.Duration, len(t.functions))
 	for i := range phases {
-		phases[i] = within(chance)
+		phases[i] = randomOffset(rng)
 	}
 	for _, a := range t.arrivals {
 		f := t.functions[a.function]
 		for i := range a.count {
-			at := a.at + within(chance)
+			at := a.at + randomOffset(rng)
 			if i == 0 && f.trigger == "timer" {
 				at = a.at + phases[a.function]
 			}
@@ -257,11 +256,11 @@ func (t *trace) bySecond(seed uint64) *trace {
 	return s
 }
 
-// within returns some time of a minute.
-func within(chance *rand.Rand) time.Duration { return time.Duration(chance.Int64N(int64(time.Minute))) }
+// randomOffset returns a random duration below a minute.
+func randomOffset(rng *rand.Rand) time.Duration { return time.Duration(rng.Int64N(int64(time.Minute))) }
 
-// only returns the functions and the time of t that are wanted, on a clock that starts with it.
-func (t *trace) only(wanted func(function int) bool, from, to time.Duration) *trace {
+// subset returns the arrivals at the wanted functions in [from, to), relative to from.
+func (t *trace) subset(wanted func(function int) bool, from, to time.Duration) *trace {
 	part := &trace{name: t.name, end: min(to, t.end) - from, coarse: t.coarse}
 	indexes := map[int]int{}
 	for _, a := range t.arrivals {
