@@ -69,8 +69,8 @@ func (c *Control) expireEvents(ctx context.Context) error {
 // before uses the monotonic clock, so that content does not age by the change.
 func (c *Control) before(age time.Duration) time.Time {
 	now := c.Now().Round(0)
-	if steady := c.began.Add(c.Uptime()); steady.Before(now) {
-		now = steady
+	if monotonic := c.began.Add(c.Uptime()); monotonic.Before(now) {
+		now = monotonic
 	}
 	return now.Add(-age)
 }
