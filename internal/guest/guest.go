@@ -5,7 +5,7 @@
 // A guest has two descriptors besides the standard ones. On [ControlFD] both sides send
 // messages; on [ListenerFD] the guest accepts HTTP/1.1 connections of its supervisor
 // with the requests for the function. It boots, answers the requests of [WarmUp], sends
-// [TypeParked] and waits. [Activate] makes it run a function; [TypeServerStarted] says
+// [TypeWaiting] and waits. [Activate] makes it run a function; [TypeServerStarted] says
 // that the function's code is loaded. After that, [TypeEnd] or [TypeEnded] ends each
 // request.
 package guest
@@ -40,19 +40,19 @@ const (
 	HeaderInvocation = HeaderPrefix + "invocation-id" // lateen.RequestID
 	HeaderHops       = HeaderPrefix + "hops"          // value of x-lateen-hops for the function's own requests
 	HeaderFailure    = HeaderPrefix + "failure"       // set in a response of the agent that replaces the function's; see [End]
-	HeaderQuestion   = HeaderPrefix + "question"      // marks a request for the agent itself: a Question
+	HeaderOperation  = HeaderPrefix + "operation"     // of a request to the agent itself: an Operation
 )
 
-// Questions to an agent of Node.js.
+// Operations of an agent, which Node.js and WebAssembly guests support in part.
 const (
-	QuestionAlive   = "alive"   // answered with 200 unless user code blocks the process
-	QuestionArchive = "archive" // 200 with an archive for package codecache, from a process activated to record
-	QuestionFork    = "fork"    // 200, after which the process is a template process, or 409 with the reason why it cannot
+	OperationPing    = "ping"    // answered with 200 unless user code blocks the process
+	OperationArchive = "archive" // 200 with an archive for package codecache, from a process activated to record
+	OperationFork    = "fork"    // 200, after which the process is a template process, or 409 with the reason why it cannot
 
-	// QuestionData is the question of a request with the method CONNECT, without an
-	// answer: the connection becomes a channel for package datacache, to which the guest
-	// sends requests. An agent without one caches in its process.
-	QuestionData = "data"
+	// OperationData is the operation of a request with the method CONNECT, without a
+	// response: the connection becomes a channel for package datacache, to which the
+	// guest sends requests. An agent without one caches in its process.
+	OperationData = "data"
 )
 
 //go:embed agent
@@ -134,13 +134,13 @@ func publish(home string, files map[string][]byte) error {
 	return err
 }
 
-// Park returns the request that makes a booting guest park. As the only request, it
-// skips the warm-up for a faster boot.
-func Park() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/park"}) }
+// EndWarmUp returns the request after which a booting guest waits for a function. As the
+// only request, it skips the warm-up for a faster boot.
+func EndWarmUp() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/end-warm-up"}) }
 
 // WarmUp returns the requests that prepare a guest for any function, to be sent one
-// after the other on the connection that its supervisor keeps open; the last one parks
-// the guest. Each comes twice, since the runtime compiles lazily.
+// after the other on the connection that its supervisor keeps open; the last one is
+// [EndWarmUp]. Each is sent twice, since the runtime compiles lazily.
 func WarmUp() []*http.Request {
 	get := func() *http.Request { return warm(http.MethodGet, &url.URL{Path: "/", RawQuery: "a=b"}) }
 	post := func() *http.Request {
@@ -150,7 +150,7 @@ func WarmUp() []*http.Request {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("warm")), 4
 		return r
 	}
-	return []*http.Request{get(), post(), get(), post(), Park()}
+	return []*http.Request{get(), post(), get(), post(), EndWarmUp()}
 }
 
 func warm(method string, u *url.URL) *http.Request {

@@ -18,17 +18,17 @@ const maxMessage = 2 << 20
 
 // The types of messages. A receiver ignores unknown types.
 const (
-	TypeActivate        = "activate"            // to a parked guest: [Activate]
-	TypeZygote          = "zygote"              // to a parked guest: serve orders as a [Zygote]
+	TypeActivate        = "activate"            // to a waiting guest: [Activate]
+	TypeZygote          = "zygote"              // to a waiting guest: serve orders as a [Zygote]
 	TypeOrderResult     = "born"                // from a zygote: [OrderResult]
-	TypeParked          = "parked"              // booted and waiting: [Parked]
+	TypeWaiting         = "waiting"             // booted, and waiting for a function: [Waiting]
 	TypeForked          = "forked"              // from a forked child of a template process, which waits for [Range]s; the payload has no meaning
 	TypeServerStarted   = "server-started"      // ready for requests: [ServerStarted]
 	TypeEnd             = "end"                 // a request has ended: [End]
 	TypeEnded           = "ended"               // requests have ended: [Ended]
 	TypeLog             = "log"                 // user code wrote output: [Log]
 	TypePurge           = "purge"               // cached pages with certain tags are stale: [Purge]
-	TypeData            = "data"                // the guest asks for a [QuestionData] connection, the first or after the end of one; the payload has no meaning
+	TypeData            = "data"                // the guest asks for a [OperationData] connection, the first or after the end of one; the payload has no meaning
 	TypeUnrecoverable   = "unrecoverable-error" // the guest takes no more requests: [Unrecoverable]
 	TypeArchiveRejected = "archive-rejected"    // the archive is unusable; the payload has no meaning
 )
@@ -65,13 +65,13 @@ type Archive struct {
 	Modules bool   `json:"modules"` // has code of a WebAssembly module
 }
 
-// Zygote makes a parked guest of Node.js fork blank processes into empty sandboxes, for
+// Zygote makes a waiting guest of Node.js fork blank processes into empty sandboxes, for
 // as long as orders arrive on its control socket. An order is the message of
 // sandbox.Process.Order, sent with the child's control socket, listener, stdout and
 // stderr and the descriptor of Order. The guest answers each order with [OrderResult], and the
 // Zygote message as well, once orders may come. The child writes a byte to its control
 // socket, with which the kernel attests its process id, waits for a byte, and then is a
-// guest that parks.
+// guest that waits for a function.
 type Zygote struct {
 	Fork  string `json:"fork"`  // path of [ForkLibrary]
 	Enter string `json:"enter"` // path of [ZygoteLibrary]
@@ -83,8 +83,8 @@ type OrderResult struct {
 	Error int `json:"error"` // errno; 0: success
 }
 
-// Parked describes the runtime that has booted.
-type Parked struct {
+// Waiting describes the runtime of a process that has booted.
+type Waiting struct {
 	Version string `json:"version"`
 	Tag     string `json:"tag"` // archives are valid only for processes with the same tag
 }

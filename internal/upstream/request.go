@@ -55,8 +55,8 @@ func (c *connection) writeHead(req *http.Request, id uint64, agent bool) error {
 	case req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch:
 		out = appendField(out, "Content-Length", "0")
 	}
-	if question := req.Header.Get(guest.HeaderQuestion); question != "" && id == 0 { // a request of the platform: requests of clients have numbers
-		out = appendField(out, guest.HeaderQuestion, question)
+	if operation := req.Header.Get(guest.HeaderOperation); operation != "" && id == 0 { // a request of the platform: requests of clients have numbers
+		out = appendField(out, guest.HeaderOperation, operation)
 	}
 	if agent {
 		out = appendField(out, guest.HeaderInvocation, string(lateen.RequestIDFrom(req.Context())))

@@ -52,7 +52,7 @@ func (e *Engine) startBlank(ctx context.Context, r *process.Runner, spec lateen.
 		return nil, err
 	}
 	claimed := time.Now()
-	o := instance.Options{Spec: spec, Began: began, Notice: notice, Questions: r.Warm || r.Compiles}
+	o := instance.Options{Spec: spec, Began: began, Notice: notice, Operations: r.Warm || r.Compiles}
 	if r.Warm { // preparation can make later starts cheaper
 		o.Answered = e.learner.Answered(r, spec, began)
 	}

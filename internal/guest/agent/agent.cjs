@@ -27,7 +27,7 @@ const next = require('./next.cjs');
 const template = require('./template.cjs');
 const trust = require('./trust.cjs');
 const uptime = require('./uptime.cjs');
-const { WarmHandler, PARK, warm } = require('./warm.cjs');
+const { WarmHandler, END, warm } = require('./warm.cjs');
 const zygote = require('./zygote.cjs');
 
 const LISTENER = 4;
@@ -48,17 +48,17 @@ server.on('clientError', refuse);
 
 server.on('request', (req, res) => {
   const call = new Call(req, res);
-  if (call.question !== undefined) return answer(call.question, res);
+  if (call.operation !== undefined) return answer(call.operation, res);
   if (handler instanceof WarmHandler) {
-    if (req.url !== PARK) warmed ??= warm();
-    else res.once('close', () => Promise.resolve(warmed).then(() => run(undefined, park)));
+    if (req.url !== END) warmed ??= warm();
+    else res.once('close', () => Promise.resolve(warmed).then(() => run(undefined, waitForFunction)));
   }
   run(call, () => serve(call, req, res));
 });
 
 // A request with this method has no answer. One of the supervisor opens a channel.
 server.on('connect', (req, socket, head) => {
-  if (req.headers[`${PREFIX}question`] === 'data') data.connected(socket, head);
+  if (req.headers[`${PREFIX}operation`] === 'data') data.connected(socket, head);
   else socket.destroy();
 });
 
@@ -75,9 +75,9 @@ function refuse(error, socket) {
 }
 
 /** Answers requests of the supervisor to the agent itself. */
-async function answer(question, res) {
-  switch (question) {
-    case 'alive': return res.end();
+async function answer(operation, res) {
+  switch (operation) {
+    case 'ping': return res.end();
     case 'archive': return res.end(archive.pack());
     case 'fork': {
       const refused = await template.check();
@@ -107,10 +107,10 @@ function isAbort(error) {
 }
 
 /** Waits for a function and runs it. In a zygote, its children do so instead. */
-function park() {
-  control.send('parked', { version: process.version, tag: archive.tag() });
+function waitForFunction() {
+  control.send('waiting', { version: process.version, tag: archive.tag() });
   const { type, payload } = control.receive();
-  if (type === 'zygote') zygote.serve(server, payload, park);
+  if (type === 'zygote') zygote.serve(server, payload, waitForFunction);
   else activate(payload).catch(fault.failed);
 }
 
@@ -120,7 +120,7 @@ async function activate(spec) {
   delay.restart();
   Object.assign(process.env, spec.env);
   process.chdir(spec.root);
-  heap.bound(spec.memory);
+  heap.setLimit(spec.memory);
   if (spec.sourceMaps) process.setSourceMapsEnabled(true);
   if (spec.archive) archive.use(spec.archive, spec.root, () => control.send('archive-rejected', {}));
   if (spec.record) archive.record(spec.root);

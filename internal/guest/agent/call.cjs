@@ -34,7 +34,7 @@ class Call {
     this.id = Number(internal['request-id'] ?? 0);
     this.invocation = internal['invocation-id'] ?? '';
     this.hops = internal.hops; // the hop count of its own requests, see hops.cjs
-    this.question = internal.question; // from the supervisor to the agent; undefined for requests to user code
+    this.operation = internal.operation; // from the supervisor to the agent; undefined for requests to user code
     this.req = req;
     this.res = res;
     this.abort = new AbortController();

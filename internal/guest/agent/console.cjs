@@ -1,6 +1,6 @@
 'use strict';
-// Sends the output of code to its console and standard streams to the platform, with
-// the request that wrote it.
+// Sends the text that user code writes to the console and the standard streams to the
+// platform, with the request that wrote it.
 
 const process = require('node:process');
 const { Buffer } = require('node:buffer');
@@ -9,22 +9,22 @@ const control = require('./control.cjs');
 const { current, atEnd } = require('./call.cjs');
 
 const MAX_ENTRY = 256 * 1024; // characters
-const OUTSIDE = { invocationId: '0', requestId: 0 };
+const NO_CALL = { invocationId: '0', requestId: 0 };
 const LEVELS = { debug: 'debug', log: 'info', info: 'info', warn: 'warn', error: 'error', trace: 'debug' };
 
-let level; // of the console method that is writing
+let level; // level of the console method that is writing; undefined: a direct write to a stream
 
 /** Captures the standard streams, and assigns levels to the console's methods. */
 function install() {
   const streams = [new Capture('info'), new Capture('error')];
-  streams[0].take(process.stdout);
-  streams[1].take(process.stderr);
+  streams[0].attach(process.stdout);
+  streams[1].attach(process.stderr);
   atEnd.push((call) => streams.forEach((stream) => stream.flush(call)));
   process.on('exit', () => streams.forEach((stream) => stream.flushAll()));
-  for (const [name, itsLevel] of Object.entries(LEVELS)) {
+  for (const [name, methodLevel] of Object.entries(LEVELS)) {
     const write = console[name];
     console[name] = function (...args) {
-      level = itsLevel;
+      level = methodLevel;
       try {
         return write.apply(this, args);
       } finally {
@@ -43,10 +43,10 @@ function install() {
 class Capture {
   constructor(level) {
     this.level = level;
-    this.begun = new Map(); // call (undefined: outside of any) → { text, decoder }
+    this.partial = new Map(); // call (undefined: no call) → { text, decoder } of the entry without a line break
   }
 
-  take(stream) {
+  attach(stream) {
     stream.write = (chunk, encoding, callback) => {
       const done = typeof encoding === 'function' ? encoding : callback;
       this.add(current(), chunk, typeof encoding === 'string' ? encoding : undefined);
@@ -56,7 +56,7 @@ class Capture {
   }
 
   add(call, chunk, encoding) {
-    const entry = this.begun.get(call) ?? { text: '', decoder: undefined };
+    const entry = this.partial.get(call) ?? { text: '', decoder: undefined };
     if (typeof chunk === 'string' && (encoding === undefined || Buffer.isEncoding(encoding))) {
       entry.text += /^(hex|base64|base64url)$/i.test(encoding) ? Buffer.from(chunk, encoding) : chunk;
     } else {
@@ -72,25 +72,25 @@ class Capture {
       this.send(call, entry.text);
       entry.text = '';
     }
-    if (entry.text === '' && !entry.decoder) this.begun.delete(call);
-    else this.begun.set(call, entry);
+    if (entry.text === '' && !entry.decoder) this.partial.delete(call);
+    else this.partial.set(call, entry);
   }
 
   flush(call) {
-    const entry = this.begun.get(call);
+    const entry = this.partial.get(call);
     if (!entry) return;
-    this.begun.delete(call);
+    this.partial.delete(call);
     this.send(call, entry.text + (entry.decoder?.end() ?? ''));
   }
 
   flushAll() {
-    for (const call of this.begun.keys()) this.flush(call);
+    for (const call of this.partial.keys()) this.flush(call);
   }
 
   send(call, text) {
     if (text === '') return;
     control.send('log', {
-      context: call?.reference ?? OUTSIDE,
+      context: call?.reference ?? NO_CALL,
       message: Buffer.from(text.slice(0, MAX_ENTRY)).toString('base64'),
       level: level ?? this.level,
       truncated: text.length > MAX_ENTRY || undefined,

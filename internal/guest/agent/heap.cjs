@@ -10,23 +10,23 @@ const addon = require('./addon.cjs');
 
 const LIBRARY = path.join(__dirname, 'fork.node'); // exists for some architectures only
 const MIB = 1 << 20;
-const OTHER = 64; // MiB reserved, at least, for code, stacks, young objects and buffers
+const RESERVED = 64; // MiB reserved, at least, for code, stacks, young objects and buffers
 
-let limit = () => {};
+let setHeapLimit = () => {}; // in bytes
 
-/** Loads the access to V8's limit, at boot, off the path of a request. */
+/** Loads the native function that sets V8's limit: at boot, since loading takes time. */
 function install() {
   if (!existsSync(LIBRARY)) return;
-  ({ limit } = addon.load(LIBRARY));
+  ({ limit: setHeapLimit } = addon.load(LIBRARY));
 }
 
-/** Sets the memory limit, in MiB, in V8 and in the API that reports it to code. */
-function bound(memory) {
+/** Sets the memory limit, in MiB, in V8 and in the functions of process that return it. */
+function setLimit(memory) {
   if (!memory) return;
-  limit((memory - Math.max(OTHER, Math.floor(memory / 8))) * MIB);
+  setHeapLimit((memory - Math.max(RESERVED, Math.floor(memory / 8))) * MIB);
   const { rss } = process.memoryUsage;
   process.constrainedMemory = () => memory * MIB;
   process.availableMemory = () => Math.max(0, memory * MIB - rss());
 }
 
-module.exports = { install, bound };
+module.exports = { install, setLimit };

@@ -104,7 +104,7 @@ async function serve(server) {
   random.renew();
   for (const f of undo) f();
   undo = [];
-  control.send('parked', {});
+  control.send('waiting', {});
   native.settle(control.DESCRIPTOR);
   uptime.restart();
   delay.restart();

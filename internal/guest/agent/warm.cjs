@@ -11,7 +11,7 @@ const { pathToFileURL } = require('node:url');
 const { load } = require('./handler.cjs');
 const { WebHandler } = require('./web.cjs');
 
-const PARK = '/park'; // the last request of the warm-up
+const END = '/end-warm-up'; // the last request of the warm-up
 
 const BUILTINS = ['assert', 'async_hooks', 'buffer', 'child_process', 'constants', 'crypto', 'diagnostics_channel',
   'dns', 'events', 'fs/promises', 'http', 'https', 'net', 'os', 'perf_hooks', 'querystring', 'readline', 'stream',
@@ -26,7 +26,7 @@ async function warm() {
 }
 
 /** Loads a function as an activation does, and returns its handler. */
-async function rehearse() {
+async function loadExample() {
   const [, main] = process.argv;
   const cwd = process.cwd();
   Object.assign(process.env, { LATEEN_WARM: '' });
@@ -62,11 +62,11 @@ class WarmHandler {
   }, { middleware: false });
 
   async handle(call, req, res) {
-    if (req.url === PARK) return res.end();
+    if (req.url === END) return res.end();
     if (req.method === 'POST') return this.web.handle(call, req, res);
-    this.node ??= rehearse();
+    this.node ??= loadExample();
     return (await this.node).handle(call, req, res);
   }
 }
 
-module.exports = { WarmHandler, PARK, warm };
+module.exports = { WarmHandler, END, warm };

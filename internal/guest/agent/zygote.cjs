@@ -11,8 +11,8 @@ const random = require('./random.cjs');
 
 const TURNS = 3; // of the event loop, in which closed connections end
 
-/** Serves orders. It returns in children only, each of which parks. */
-async function serve(server, { fork, enter }, park) {
+/** Serves orders. It returns in children only, each of which waits for a function. */
+async function serve(server, { fork, enter }, waitForFunction) {
   delete process.env.LD_PRELOAD; // this process's own: see native/fork.c
   const { pid, exit } = addon.load(fork);
   const { bear } = addon.load(enter);
@@ -30,7 +30,7 @@ async function serve(server, { fork, enter }, park) {
   process.reallyExit = exit; // Node's own waits for threads that do not exist after a fork
   control.exitBy(exit);
   random.renew();
-  park();
+  waitForFunction();
 }
 
 module.exports = { serve };

@@ -30,7 +30,7 @@ def main():
     output.install()
     hops.install()
     warm.warm()
-    control.send("parked", {"version": sys.version.split()[0]})
+    control.send("waiting", {"version": sys.version.split()[0]})
     entry.activate(control.receive())
 
 

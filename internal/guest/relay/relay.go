@@ -60,7 +60,7 @@ func run() (int, error) {
 	}
 	r := &relay{control: guest.NewSender(conn), messages: guest.NewReader(conn), listener: listener}
 	starter := newStarter() // slow work happens before the relay has a function
-	r.control.Send(guest.TypeParked, struct{}{})
+	r.control.Send(guest.TypeWaiting, struct{}{})
 	m, err := r.messages.Next()
 	if errors.Is(err, io.EOF) {
 		return 0, nil

@@ -20,20 +20,20 @@ import (
 
 // exchange is a request and the instance of the module that answers it.
 type exchange struct {
-	server *server
-	conn   *connection
-	about  guest.Context
-	req    *http.Request
-	ctx    context.Context //nolint:containedctx // it ends with the request
-	cancel context.CancelCauseFunc
-	memory *memory
-	out    *response
-	stderr *lines
-	fault  atomic.Pointer[guest.Fault] // failure of the request; nil: none
+	server    *server
+	conn      *connection
+	reference guest.Context // identifies the request in messages
+	req       *http.Request
+	ctx       context.Context //nolint:containedctx // it ends with the request
+	cancel    context.CancelCauseFunc
+	memory    *memory
+	out       *response
+	stderr    *lines
+	fault     atomic.Pointer[guest.Fault] // failure of the request; nil: none
 }
 
-func newExchange(s *server, conn *connection, about guest.Context, w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{server: s, conn: conn, about: about, req: r, memory: &memory{budget: s.module.memory}}
+func newExchange(s *server, conn *connection, reference guest.Context, w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{server: s, conn: conn, reference: reference, req: r, memory: &memory{budget: s.module.memory}}
 	x.ctx, x.cancel = context.WithCancelCause(r.Context())
 	x.out = newResponse(w)
 	x.stderr = &lines{emit: x.log, requestErr: x.ctx.Err}
@@ -46,7 +46,7 @@ func newExchange(s *server, conn *connection, about guest.Context, w http.Respon
 
 // answer runs the module and ends the response.
 func (x *exchange) answer() {
-	ended := x.bound()
+	ended := x.watchEnd()
 	err := x.call()
 	close(ended)
 	x.stderr.flush()
@@ -67,28 +67,29 @@ func (x *exchange) answer() {
 	_, _ = x.out.w.Write([]byte(fault.Message)) // the supervisor may be gone
 }
 
-// drain reads the rest of a body that the module did not read, so that the connection
-// can be used again. If the body is not complete by then, the supervisor, which is
-// still sending, sees the connection close.
+// drain discards the part of the body that the module did not read, so that the
+// connection can be used again. If the body does not end within the limits of time and
+// size, the server closes the connection, which the supervisor, still sending, sees.
 func (x *exchange) drain() {
 	if x.req.ContentLength == 0 {
 		return
 	}
-	if err := x.out.rest.SetReadDeadline(time.Now().Add(drainWithin)); err != nil {
+	if err := x.out.controller.SetReadDeadline(time.Now().Add(drainTimeout)); err != nil {
 		return
 	}
 	_, err := io.CopyN(io.Discard, x.req.Body, maxDrained)
 	if errors.Is(err, io.EOF) {
-		_ = x.out.rest.SetReadDeadline(time.Time{}) // otherwise the connection is unusable
+		_ = x.out.controller.SetReadDeadline(time.Time{}) // otherwise the connection is unusable
 	}
 }
 
-// bound has the process take no more requests if the module runs on after the end of
-// its request. The caller closes the returned channel once the module has ended.
-func (x *exchange) bound() (ended chan struct{}) {
+// watchEnd makes the supervisor replace the process if the module still runs
+// [endTimeout] after the end of its request. The caller closes the returned channel once
+// the module has ended.
+func (x *exchange) watchEnd() (ended chan struct{}) {
 	ended = make(chan struct{})
 	context.AfterFunc(x.ctx, func() {
-		timer := time.NewTimer(cutWithin)
+		timer := time.NewTimer(endTimeout)
 		defer timer.Stop()
 		select {
 		case <-ended:
@@ -103,15 +104,15 @@ func (x *exchange) bound() (ended chan struct{}) {
 
 // reportEnd reports the end of the request to the supervisor.
 func (x *exchange) reportEnd() {
-	x.server.control.Send(guest.TypeEnd, guest.End{Context: x.about, Error: x.fault.Load()})
+	x.server.control.Send(guest.TypeEnd, guest.End{Context: x.reference, Error: x.fault.Load()})
 }
 
 // log writes a line to the log of the request.
 func (x *exchange) log(text string) {
-	x.server.control.Send(guest.TypeLog, guest.Log{Context: x.about, Message: []byte(text), Stream: "stderr"})
+	x.server.control.Send(guest.TypeLog, guest.Log{Context: x.reference, Message: []byte(text), Stream: "stderr"})
 }
 
-// call runs the module to its end.
+// call runs the module until it exits.
 func (x *exchange) call() (err error) {
 	defer x.memory.free()
 	defer func() {
@@ -136,7 +137,7 @@ func (x *exchange) call() (err error) {
 	return err
 }
 
-// sleep is the module's sleep, which ends with the request.
+// sleep implements the sleep of WASI. It returns early if the request ends.
 func (x *exchange) sleep(ns int64) {
 	timer := time.NewTimer(time.Duration(ns))
 	defer timer.Stop()
@@ -156,8 +157,8 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// explain returns the failure of the request; nil if it succeeded, or ended before the
-// module.
+// explain returns the failure of the request; nil if the module succeeded, or if the
+// request was canceled.
 func (x *exchange) explain(err error) *guest.Fault {
 	var exit *sys.ExitError
 	exited := errors.As(err, &exit)
@@ -173,13 +174,13 @@ func (x *exchange) explain(err error) *guest.Fault {
 		if x.out.begun {
 			return nil
 		}
-		return &guest.Fault{Reason: guest.FaultNoResponse, Message: "it wrote no head of one"}
+		return &guest.Fault{Reason: guest.FaultNoResponse, Message: "it wrote no head"}
 	case x.memory.refused:
 		return failed("it used more than %d MiB of memory", x.server.module.spec.Memory)
 	case exited:
 		return failed("it exited with status %d", exit.ExitCode())
 	}
-	x.log(err.Error()) // with its stack
+	x.log(err.Error()) // err contains the stack of the module
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	return failed("%s", first)
 }

@@ -16,18 +16,18 @@ import (
 // response parses a module's output: a head in the form of CGI programs (RFC 3875,
 // section 6), and a body.
 type response struct {
-	w    http.ResponseWriter
-	rest *http.ResponseController
+	w          http.ResponseWriter
+	controller *http.ResponseController
 
 	head      []byte // part of the head received so far
 	begun     bool   // the head is sent
 	malformed string // description of a malformed response; "": none is known
-	left      int64  // bytes of the body still allowed; negative: unlimited
+	left      int64  // bytes of the body that Content-Length still allows; negative: unlimited
 }
 
 func newResponse(w http.ResponseWriter) *response {
-	r := &response{w: w, rest: http.NewResponseController(w), left: -1}
-	_ = r.rest.EnableFullDuplex() // HTTP/1 servers support it
+	r := &response{w: w, controller: http.NewResponseController(w), left: -1}
+	_ = r.controller.EnableFullDuplex() // HTTP/1 servers support it
 	return r
 }
 
@@ -44,7 +44,7 @@ func (r *response) Write(p []byte) (int, error) {
 		}
 		p = body
 	}
-	if r.left >= 0 { // the client would take more bytes for the next response
+	if r.left >= 0 { // the client would parse excess bytes as the next response
 		p = p[:min(int64(len(p)), r.left)]
 		r.left -= int64(len(p))
 	}
@@ -53,7 +53,7 @@ func (r *response) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return n, r.rest.Flush()
+	return n, r.controller.Flush()
 }
 
 // begin receives a part of the head, and sends the head once it is complete. It returns
@@ -100,7 +100,7 @@ func (r *response) send(head []byte) (malformed string) {
 	case err != nil:
 		return "the head of its response is malformed: " + strings.TrimPrefix(err.Error(), "malformed MIME header: ")
 	case len(fields) == 0:
-		return "its response has no head: it begins with Content-Type, Location or Status"
+		return "its response has no head; a head begins with Content-Type, Location or Status"
 	}
 	status := http.StatusOK
 	if fields.Get("Location") != "" {
@@ -114,7 +114,7 @@ func (r *response) send(head []byte) (malformed string) {
 	}
 	h := r.w.Header()
 	for name, values := range fields {
-		if !ofConnection(name) {
+		if !isInternal(name) {
 			h[name] = values
 		}
 	}
@@ -132,9 +132,9 @@ func (r *response) send(head []byte) (malformed string) {
 	return ""
 }
 
-// ofConnection reports whether a field of a head is about the connection, the
-// response's status or the guest, and so not a header of the response.
-func ofConnection(name string) bool {
+// isInternal reports whether a field of a head concerns the connection, the status or
+// the guest, so that it is no header field of the response.
+func isInternal(name string) bool {
 	switch name {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Status", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
 		return true

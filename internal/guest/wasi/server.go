@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	maxHead     = 1 << 20                // bytes of the head of a request, and of a response
-	hangUpsIn   = 250 * time.Millisecond // interval of checks whether the supervisor has closed the connection
-	drainWithin = time.Second            // time for reading the rest of a body on a busy host
-	maxDrained  = 256 << 10              // bytes
-	cutWithin   = 2 * time.Second        // time for a module to end after its request
+	maxHead        = 1 << 20                // bytes of the head of a request, and of a response
+	hangUpInterval = 250 * time.Millisecond // interval of checks whether the supervisor has closed the connection
+	drainTimeout   = time.Second            // time for reading the rest of a body on a busy host
+	maxDrained     = 256 << 10              // bytes
+	endTimeout     = 2 * time.Second        // time for a module to end after its request
 )
 
 // server answers the requests of the supervisor.
@@ -49,15 +49,15 @@ func (s *server) serve(listener net.Listener) error {
 
 // ServeHTTP answers a request for the function, or one for the guest itself.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.Header.Get(guest.HeaderQuestion) {
+	switch r.Header.Get(guest.HeaderOperation) {
 	case "":
-	case guest.QuestionAlive:
+	case guest.OperationPing:
 		return
-	case guest.QuestionArchive:
+	case guest.OperationArchive:
 		s.archive(w)
 		return
 	default:
-		http.Error(w, "a module cannot do that", http.StatusConflict)
+		http.Error(w, "a WebAssembly guest does not support this operation", http.StatusConflict)
 		return
 	}
 	conn, ok := r.Context().Value(connectionKey{}).(*connection)
@@ -65,9 +65,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no connection of the supervisor", http.StatusInternalServerError)
 		return
 	}
-	about := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
-	about.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64) // 0 is a request of the supervisor itself
-	x := newExchange(s, conn, about, w, r)
+	reference := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
+	reference.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64) // 0 is a request of the supervisor itself
+	x := newExchange(s, conn, reference, w, r)
 	defer x.cancel(nil)
 	x.answer()
 }
@@ -79,7 +79,7 @@ func (s *server) archive(w http.ResponseWriter) {
 	case errors.Is(err, errNoArchive), errors.Is(err, errTooLarge):
 		http.Error(w, err.Error(), http.StatusConflict)
 	case err != nil:
-		panic(http.ErrAbortHandler) // breaks the connection: the client must not take a part for a complete archive
+		panic(http.ErrAbortHandler) // breaks the connection, so that the supervisor does not store an incomplete archive
 	}
 }
 
@@ -106,8 +106,8 @@ type connection struct {
 	end func()     // reports the end of the current request; nil: it was reported, or there is none
 }
 
-// onEnd sets the function that reports the end of a request. The connection calls it once
-// the response is written or the connection is closed.
+// onEnd sets the function that reports the end of the current request. The connection
+// calls it once, after the response is written or the connection is closed.
 func (c *connection) onEnd(end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,8 +125,8 @@ func (c *connection) sendEnd() {
 	}
 }
 
-// hungUp reports whether the supervisor has closed its end. The server notices that by
-// itself only for a request without a body, or after the end of the body.
+// hungUp reports whether the supervisor has closed its end. [http.Server] detects that
+// only for a request without a body, or after the end of the body.
 func (c *connection) hungUp() bool {
 	with, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -150,7 +150,7 @@ var errHungUp = errors.New("the supervisor has hung up")
 // watch cancels a request after the supervisor has closed the connection, until ctx
 // ends.
 func (c *connection) watch(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(hangUpsIn)
+	tick := time.NewTicker(hangUpInterval)
 	defer tick.Stop()
 	for {
 		select {

@@ -52,7 +52,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	control, messages := guest.NewSender(conn), guest.NewReader(conn)
-	control.Send(guest.TypeParked, guest.Parked{Version: c.version, Tag: c.tag()})
+	control.Send(guest.TypeWaiting, guest.Waiting{Version: c.version, Tag: c.tag()})
 	m, err := messages.Next()
 	if errors.Is(err, io.EOF) {
 		return nil

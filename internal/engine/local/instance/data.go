@@ -65,7 +65,7 @@ func serveData(i *Instance, dial func(context.Context) (net.Conn, error), peer *
 		return // the process has ended
 	}
 	defer conn.Close() //nolint:errcheck // the channel is over
-	if _, err := fmt.Fprintf(conn, "CONNECT agent HTTP/1.1\r\nhost: agent\r\n%s: %s\r\n\r\n", guest.HeaderQuestion, guest.QuestionData); err != nil || server == nil {
+	if _, err := fmt.Fprintf(conn, "CONNECT agent HTTP/1.1\r\nhost: agent\r\n%s: %s\r\n\r\n", guest.HeaderOperation, guest.OperationData); err != nil || server == nil {
 		return
 	}
 	stop := make(chan struct{})

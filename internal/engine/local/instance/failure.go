@@ -32,7 +32,7 @@ func (c *call) explain(req *http.Request, err error) error {
 	case ctx.Err() != nil:
 		if errors.Is(err, upstream.ErrUnsent) {
 			c.forget() // the process sends no end of this request
-		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.o.Questions {
+		} else if errors.Is(context.Cause(ctx), lateen.ErrFunctionTimeout) && i.o.Operations {
 			i.alive.start(ctx, i)
 		}
 		return context.Cause(ctx)
@@ -91,7 +91,7 @@ func (a *aliveCheck) start(ctx context.Context, i *Instance) {
 func killIfBlocked(ctx context.Context, i *Instance) {
 	ctx, cancel := context.WithTimeout(ctx, blockedAfter)
 	defer cancel()
-	resp, err := i.Ask(ctx, guest.QuestionAlive)
+	resp, err := i.Operate(ctx, guest.OperationPing)
 	if err == nil {
 		resp.Body.Close()
 		return

@@ -52,13 +52,13 @@ type Instance struct {
 
 // Options are the settings of one instance.
 type Options struct {
-	Spec      lateen.FunctionSpec
-	Began     time.Time // begin of the start
-	Memory    int64     // memory limit in bytes; 0: that of the function
-	Questions bool      // the agent supports questions
-	Standby   bool      // the process was forked ahead of demand
-	Training  bool      // training run: logs, purges and learned facts are discarded
-	Notice    string    // logged for the function at its start; may be ""
+	Spec       lateen.FunctionSpec
+	Began      time.Time // begin of the start
+	Memory     int64     // memory limit in bytes; 0: that of the function
+	Operations bool      // the agent supports operations
+	Standby    bool      // the process was forked ahead of demand
+	Training   bool      // training run: logs, purges and learned facts are discarded
+	Notice     string    // logged for the function at its start; may be ""
 	// LoadTimeout is the load timeout; 0: that of all instances.
 	LoadTimeout time.Duration
 	// Answered gets each request and the status of its response, before the body is

@@ -46,7 +46,7 @@ func (l *Learner) compile(ctx context.Context, r *process.Runner, spec lateen.Fu
 	if err := instance.SendSamples(ctx, i, samples, warmRounds); err != nil {
 		return fmt.Errorf("warm %s up: %w", spec.Name, err)
 	}
-	resp, err := i.Ask(ctx, guest.QuestionArchive)
+	resp, err := i.Operate(ctx, guest.OperationArchive)
 	if err != nil {
 		return fmt.Errorf("make a code cache of %s: %w", spec.Name, err)
 	}

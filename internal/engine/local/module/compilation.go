@@ -110,7 +110,7 @@ func (ms *Modules) compileIn(ctx context.Context, c *compilation, r *process.Run
 		return err
 	}
 	defer i.KillAndWait()
-	resp, err := i.Ask(ctx, guest.QuestionArchive)
+	resp, err := i.Operate(ctx, guest.OperationArchive)
 	if why := process.RefusalError(""); errors.As(err, &why) {
 		return lateen.ErrFunctionFailed.With("the function's code could not be loaded: %s", string(why))
 	}

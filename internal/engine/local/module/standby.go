@@ -40,7 +40,7 @@ func (ms *Modules) loadStandby(ctx context.Context, r *process.Runner, spec late
 	if err := ms.group.Unwatched(ctx, w, instance.Options{Spec: spec}).Load(ctx, tree, a); err != nil {
 		return nil, err
 	}
-	resp, err := w.Ask(ctx, guest.QuestionAlive) // the agent has now answered once, so the module's first response is faster
+	resp, err := w.Operate(ctx, guest.OperationPing) // the agent has now answered once, so the module's first response is faster
 	if err != nil {
 		w.Kill()
 		return nil, err
@@ -61,7 +61,7 @@ func (ms *Modules) StartStandby(ctx context.Context, spec lateen.FunctionSpec, n
 	}
 	claimed := time.Now()
 	w.Output.Unmute()
-	i := ms.group.Add(ctx, w, instance.Options{Spec: spec, Began: began, Notice: notice, Questions: true})
+	i := ms.group.Add(ctx, w, instance.Options{Spec: spec, Began: began, Notice: notice, Operations: true})
 	i.ResumeLoaded()
 	i.EnableNetwork()
 	i.Phases = engine.Phases{Kind: lateen.StartTemplate, Claim: claimed.Sub(began), Load: time.Since(claimed)}

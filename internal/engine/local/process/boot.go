@@ -111,7 +111,7 @@ func (h *Host) spawn(ctx context.Context, program Command, o BootOptions) (*Proc
 // process is on standby for its owner.
 func (h *Host) serve(w *Process, tmp string, o owner) error {
 	w.Output, w.messages = &Output{sink: h.Logs}, guest.NewReader(w.handles.control)
-	w.Parked, w.Exited = make(chan struct{}), make(chan struct{})
+	w.Waiting, w.Exited = make(chan struct{}), make(chan struct{})
 	w.Upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return h.dial(ctx, w.name) }}
 	w.receiver = w.receiveBlank
 	h.addStandby(w, o)
@@ -137,7 +137,7 @@ func (o BootOptions) warmUp() []*http.Request {
 	case o.Background:
 		return guest.WarmUp()
 	default:
-		return []*http.Request{guest.Park()}
+		return []*http.Request{guest.EndWarmUp()}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/lateen-dev/lateen/internal/upstream"
 )
 
-// ForkTimeout bounds the time in which a process forks, and a forked one parks.
+// ForkTimeout bounds the time in which a process forks, and the new process becomes ready for a function.
 const ForkTimeout = 5 * time.Second
 
 // Fork makes a process that parent forks. order sends the order to fork, with the
@@ -79,12 +79,12 @@ func (h *Host) adopt(ctx context.Context, parent *Process, name string, handles 
 	w := &Process{
 		name: name, Sandboxed: process, handles: handles, inside: parent.inside, Output: &Output{sink: h.Logs}, Link: parent.Link, Tag: parent.Tag,
 		messages: guest.NewReader(io.MultiReader(bytes.NewReader(first), conn)),
-		Parked:   make(chan struct{}), Exited: make(chan struct{}),
+		Waiting:  make(chan struct{}), Exited: make(chan struct{}),
 	}
-	var parked sync.Once
+	var waiting sync.Once
 	w.receiver = func(m guest.Message) {
-		if m.Type == guest.TypeParked {
-			parked.Do(func() { close(w.Parked) })
+		if m.Type == guest.TypeWaiting {
+			waiting.Do(func() { close(w.Waiting) })
 		}
 	}
 	w.Upstream = &upstream.Client{Dial: func(ctx context.Context) (net.Conn, error) { return h.dial(ctx, name) }}

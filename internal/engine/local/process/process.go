@@ -43,10 +43,10 @@ type Process struct {
 	Interpreter []string
 
 	messages  *guest.Reader // messages of the control connection
-	Tag       string        // tag of the code caches that the process can read; set before parked
+	Tag       string        // tag of the code caches that the process can read; set before Waiting is closed
 	BootedTag string        // tag of the code caches that booted processes can read; "": the process was booted
 
-	Parked     chan struct{} // closed when the process waits for a function
+	Waiting    chan struct{} // closed when the process waits for a function
 	Exited     chan struct{} // closed when the process has ended; state and unread are set before
 	foreground atomic.Bool   // moved out of the background priority
 	held       atomic.Int64  // last result of Memory
@@ -61,12 +61,12 @@ type Process struct {
 // WarmUp sends the requests, and returns when the process waits for a function.
 func (w *Process) WarmUp(ctx context.Context, requests []*http.Request) error {
 	for _, req := range requests {
-		if err := w.ask(req.WithContext(ctx)); err != nil {
-			return fmt.Errorf("warm up: %w", w.explainAsk(ctx, err))
+		if err := w.sendWarmUp(req.WithContext(ctx)); err != nil {
+			return fmt.Errorf("warm up: %w", w.explainWarmUp(ctx, err))
 		}
 	}
 	select {
-	case <-w.Parked:
+	case <-w.Waiting:
 		return nil
 	case <-w.Exited:
 		return fmt.Errorf("the process ended: %s", w.State)
@@ -75,9 +75,9 @@ func (w *Process) WarmUp(ctx context.Context, requests []*http.Request) error {
 	}
 }
 
-// explainAsk returns the exit status if the end of the process broke the connection,
+// explainWarmUp returns the exit status if the end of the process broke the connection,
 // which the engine notices first. It waits no longer than a process may linger.
-func (w *Process) explainAsk(ctx context.Context, broken error) error {
+func (w *Process) explainWarmUp(ctx context.Context, broken error) error {
 	timer := time.NewTimer(lingerTime)
 	defer timer.Stop()
 	select {
@@ -89,7 +89,7 @@ func (w *Process) explainAsk(ctx context.Context, broken error) error {
 	return broken
 }
 
-func (w *Process) ask(req *http.Request) error {
+func (w *Process) sendWarmUp(req *http.Request) error {
 	resp, err := w.Upstream.RoundTrip(req, 0)
 	if err != nil {
 		return err
@@ -139,14 +139,14 @@ func (w *Process) receive(m guest.Message) {
 
 // receiveBlank handles the messages of a process without a function.
 func (w *Process) receiveBlank(m guest.Message) {
-	if m.Type == guest.TypeParked {
-		var p guest.Parked
+	if m.Type == guest.TypeWaiting {
+		var p guest.Waiting
 		_ = m.Into(&p) // without a tag the process reads no code caches
 		w.Tag = p.Tag
 		w.mu.Lock()
-		w.receiver = func(guest.Message) {} // a parked process sends nothing more
+		w.receiver = func(guest.Message) {} // a waiting process sends nothing more
 		w.mu.Unlock()
-		close(w.Parked)
+		close(w.Waiting)
 	}
 }
 
@@ -219,23 +219,24 @@ func (w *Process) Memory() int64 {
 // Kill kills the process.
 func (w *Process) Kill() { _ = w.Sandboxed.Kill() } // it fails only if the process has ended
 
-// Ask sends a request to the agent; a refusal is an error.
-func (w *Process) Ask(ctx context.Context, what string) (*http.Response, error) {
+// Operate requests an operation of the agent, such as [guest.OperationFork]; a refusal is
+// an error.
+func (w *Process) Operate(ctx context.Context, operation string) (*http.Response, error) {
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Host: "agent", Header: http.Header{}}).WithContext(ctx)
-	req.Header.Set(guest.HeaderQuestion, what)
+	req.Header.Set(guest.HeaderOperation, operation)
 	resp, err := w.Upstream.RoundTrip(req, 0)
 	if err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
+		return nil, fmt.Errorf("request an operation of the agent: %w", err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	why, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	reason, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	if err != nil {
-		return nil, fmt.Errorf("ask the agent: %w", err)
+		return nil, fmt.Errorf("request an operation of the agent: %w", err)
 	}
-	return nil, RefusalError(bytes.ToValidUTF8(why, nil))
+	return nil, RefusalError(bytes.ToValidUTF8(reason, nil))
 }
 
 // RefusalError is an agent's reason to refuse a request.

@@ -95,7 +95,7 @@ func (ts *Templates) startStandby(ctx context.Context, t *Template) {
 	}
 }
 
-// forkStandby forks a process from a template and returns it when it is parked.
+// forkStandby forks a process from a template and returns it once it waits for a request.
 func (ts *Templates) forkStandby(ctx context.Context, t *Template) (*process.Process, error) {
 	w, err := ts.fork(ctx, t)
 	if err != nil {
@@ -106,7 +106,7 @@ func (ts *Templates) forkStandby(ctx context.Context, t *Template) (*process.Pro
 	defer timeout.Stop()
 	if err == nil {
 		select {
-		case <-w.Parked:
+		case <-w.Waiting:
 			err = w.Sandboxed.Foreground()
 		case <-w.Exited:
 			err = fmt.Errorf("the process ended: %s", w.State)

@@ -37,7 +37,7 @@ func (ts *Templates) Start(ctx context.Context, t *Template, o instance.Options)
 // resume starts an instance in a forked process.
 func (ts *Templates) resume(ctx context.Context, t *Template, w *process.Process, standby bool, o instance.Options) (*instance.Instance, error) {
 	claimed := time.Now()
-	o.Questions, o.Standby = true, standby
+	o.Operations, o.Standby = true, standby
 	o.Ended = func(unexpected bool) { ts.ended(t, unexpected && time.Since(o.Began) < earlyExit) }
 	i := ts.group.Add(ctx, w, o)
 	if err := i.Limit(); err != nil {

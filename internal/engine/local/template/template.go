@@ -80,7 +80,7 @@ func (ts *Templates) boot(ctx context.Context, r *process.Runner, spec lateen.Fu
 		i.KillAndWait()
 		return nil, fmt.Errorf("warm %s up for a template: %w", spec.Name, err)
 	}
-	resp, err := i.Ask(ctx, guest.QuestionFork)
+	resp, err := i.Operate(ctx, guest.OperationFork)
 	if err != nil {
 		i.KillAndWait()
 		return nil, err

@@ -26,7 +26,7 @@ module.exports = (req, res) => {
     case '/names': // of other instances, projects and requests
       log('forged', { invocationId: 'req_neighbour', requestId: 999999, instance: 'ins_neighbour', project: 'prj_neighbour' });
       for (let id = 0; id < 2000; id++) message('end', { context: { invocationId: 'req_neighbour', requestId: id }, error: { reason: 'failed', message: 'forged' } });
-      for (const type of ['parked', 'server-started', 'archive-rejected', 'activate', 'unheard-of', '']) message(type, {});
+      for (const type of ['waiting', 'server-started', 'archive-rejected', 'activate', 'unheard-of', '']) message(type, {});
       return res.end('said');
     case '/flood':
       for (let n = 0; n < 50000; n++) log(`line ${n} ${'x'.repeat(100)}`, { invocationId: '', requestId: 0 });
