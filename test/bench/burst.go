@@ -153,7 +153,7 @@ func measureHundred(ctx context.Context, b *bench) ([]table, error) {
 			requests = append(requests, request{host: s.host, path: copyPath(j)})
 		}
 	}
-	if err := ignoreRestless(p.rest(ctx)); err != nil {
+	if err := ignoreNotIdle(p.waitIdle(ctx)); err != nil {
 		return nil, err
 	}
 	first, more := burst{}, burst{}
@@ -168,10 +168,10 @@ func measureHundred(ctx context.Context, b *bench) ([]table, error) {
 		} else {
 			more.add(outcomes)
 		}
-		if err := ignoreRestless(p.idle(ctx, sites...)); err != nil {
+		if err := ignoreNotIdle(p.idle(ctx, sites...)); err != nil {
 			return nil, err
 		}
-		if _, err := p.refilled(ctx); ignoreRestless(err) != nil {
+		if _, err := p.refilled(ctx); ignoreNotIdle(err) != nil {
 			return nil, err
 		}
 	}
@@ -203,7 +203,7 @@ func measureBurst(ctx context.Context, b *bench) ([]table, error) {
 		all, counts := burst{}, []int{}
 		for round := range b.times(burstRounds) {
 			b.line.say("%s, round %d", one.name, round+1)
-			if err := errors.Join(ignoreRestless(p.idle(ctx, s)), b.machine.quiet(ctx)); err != nil {
+			if err := errors.Join(ignoreNotIdle(p.idle(ctx, s)), b.machine.quiet(ctx)); err != nil {
 				return nil, err
 			}
 			all.add(together(ctx, p.addr, requests))

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	keepAlive = 100 * time.Millisecond // of instances, so that each request finds none
-	rest      = 20 * time.Millisecond  // idle time of the platform before a start
+	keepAlive  = 100 * time.Millisecond // of instances, so that each request finds none
+	idleWindow = 20 * time.Millisecond  // idle time of the platform before a start
 
 	coldBudget = 6 * time.Minute // of all rounds: a slow machine does fewer
 )
@@ -24,16 +24,16 @@ func coldChapter() chapter {
 		name: "coldstart", title: "Cold starts",
 		method: `From a request at the public listener, on a connection that is open, to the first byte of the response,
 while no instance of the function runs. Instances stop ` + keepAlive.String() + ` after their last request; before each request all of them are
-gone, the pool of blank processes is full, and no process of the platform has used CPU time for ` + rest.String() + `. Applications take
+gone, the pool of blank processes is full, and no process of the platform has used CPU time for ` + idleWindow.String() + `. Applications take
 turns, round by round. Each application had one start that is not counted, so its files are in the page cache.
 
 Plain node, among them in the same rounds, is the same function, file for file, loaded by a script of ten lines into ` + "`node:http`" + `
-on a unix socket: from the start of the process, which says when it listens, to the first byte. It runs as root without a sandbox, has no
-platform in front of it, and no middleware.
+on a unix socket: from the start of the process, which reports that it listens, to the first byte. It runs as root, without a sandbox,
+without a platform in front of it and without middleware.
 
 The kind of each start is read from the platform's own record of the request: *blank* took a process of the
 pool, *cold* booted one for the request (here: ` + "`--pool 0`" + `). The Next.js application has middleware on the edge runtime in front of
-every page, which starts from nothing as well: both are in its number.`,
+every page, which has a cold start as well: the time includes both.`,
 		measure: measureCold,
 	}
 }
@@ -120,7 +120,7 @@ func measureCold(ctx context.Context, b *bench) ([]table, error) {
 	}
 	tables := coldTables(pooled, bare, alone)
 	if done < rounds {
-		tables[0].notes = append(tables[0].notes, fmt.Sprintf("The machine was too slow for %d rounds: these are %d.", rounds, done))
+		tables[0].notes = append(tables[0].notes, fmt.Sprintf("The machine was too slow for %d rounds, so there are only %d.", rounds, done))
 	}
 	return tables, nil
 }
@@ -130,7 +130,7 @@ type coldStage struct {
 	*platform
 
 	subjects []*subject
-	restless int // starts while the platform was not at rest
+	notIdle  int // starts while the platform was not idle
 }
 
 // coldPlatform starts a platform and deploys all subjects to it. The smallest
@@ -174,7 +174,7 @@ func (b *bench) coldPlatform(ctx context.Context, small int, flags ...string) (*
 		p.stop()
 		return nil, err
 	}
-	if err := p.rest(ctx); err != nil {
+	if err := p.waitIdle(ctx); err != nil {
 		p.stop()
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (c *coldStage) round(ctx context.Context, round int) error {
 			continue
 		}
 		for range max(1, s.starts) {
-			if err := c.calm(ctx); err != nil {
+			if err := c.waitSettled(ctx); err != nil {
 				return err
 			}
 			resp, err := s.site.get(ctx, s.path, "Accept: text/html\r\n")
@@ -201,7 +201,7 @@ func (c *coldStage) round(ctx context.Context, round int) error {
 			}
 			s.firsts, s.lasts = append(s.firsts, resp.first), append(s.lasts, resp.last)
 			s.records = append(s.records, &lateen.Record{ID: resp.requestID()})
-			if err := pause(ctx, keepAlive+rest); err != nil {
+			if err := pause(ctx, keepAlive+idleWindow); err != nil {
 				return err
 			}
 		}
@@ -209,12 +209,12 @@ func (c *coldStage) round(ctx context.Context, round int) error {
 	return nil
 }
 
-// calm waits until the platform is at rest. One that does not come to it is
-// counted, and measured all the same.
-func (c *coldStage) calm(ctx context.Context) error {
-	err := c.settle(ctx, rest)
-	if errors.Is(err, errRestless) {
-		c.restless++
+// waitSettled waits until the platform is idle. A start on a platform that does not
+// become idle is counted, and measured like the others.
+func (c *coldStage) waitSettled(ctx context.Context) error {
+	err := c.settle(ctx, idleWindow)
+	if errors.Is(err, errNotIdle) {
+		c.notIdle++
 		c.blank = len(proc.Tree(c.cmd.Process.Pid))
 		return nil
 	}
@@ -256,8 +256,8 @@ func coldTables(pooled, bare *coldStage, alone map[string]*plain) []table {
 		head: []string{"function", "start", "starts", "min", "p50", "p90", "p99", "max", "last", "÷ plain node"},
 	}
 	split := table{
-		caption: "Phases: medians, from the platform's records. *Middleware* includes its start; *rest* is the edge, the connection and the time between the other phases.",
-		head:    []string{"function", "start", "middleware", "queue", "claim", "load", "handler", "rest"}, text: 2,
+		caption: "Phases: medians, from the platform's records. *Middleware* includes its start; *other* is the edge, the connection and the time between the other phases.",
+		head:    []string{"function", "start", "middleware", "queue", "claim", "load", "handler", "other"}, text: 2,
 	}
 	for i, s := range pooled.subjects {
 		node := alone[s.name]
@@ -281,8 +281,8 @@ func coldTables(pooled, bare *coldStage, alone map[string]*plain) []table {
 			all.add(peer, append(append([]string{s.name, "plain node"}, node.firsts.quantiles()...), none, none)...)
 		}
 	}
-	if n := pooled.restless + bare.restless; n > 0 {
-		all.notes = append(all.notes, fmt.Sprintf("Before %d of the starts the platform did not come to rest.", n))
+	if n := pooled.notIdle + bare.notIdle; n > 0 {
+		all.notes = append(all.notes, fmt.Sprintf("Before %d of the starts the platform did not become idle.", n))
 	}
 	return []table{all, split}
 }

@@ -15,7 +15,7 @@ const (
 	appInstances   = 8
 	// delay after the last request at which idle instances are frozen, and none has
 	// stopped.
-	restedFor = 3 * time.Second
+	frozenAfter = 3 * time.Second
 	crewStays = 25 * time.Second // keep-alive
 )
 
@@ -24,9 +24,9 @@ func densityChapter() chapter {
 		name: "density", title: "Instances in memory",
 		method: fmt.Sprintf(`From `+"`/proc/PID/smaps_rollup`"+`: PSS divides shared pages between processes, so that its sum is the real usage. The cost of an
 instance is the growth of the sum over all processes of the platform while this number is started, one for each
-function, divided by their number, on a platform without blank processes; *at rest* is the same %s after the last request, when
+function, divided by their number, on a platform without blank processes; *frozen* is the same %s after the last request, when
 they are frozen. Then all stop, templates are created where they pay off, and all are started again, twice: *template* is the memory that remains while no
-instance runs. The smallest functions get no template. Each of the applications is a project of its own.`, restedFor),
+instance runs. The smallest functions get no template. Each of the applications is a project of its own.`, frozenAfter),
 		measure: measureDensity,
 	}
 }
@@ -38,7 +38,7 @@ type crew struct {
 }
 
 func measureDensity(ctx context.Context, b *bench) ([]table, error) {
-	t := table{text: 2, head: []string{"function", "starts", "instances", "MiB each", "at rest", "per GiB", "at rest", "template, MiB each"}}
+	t := table{text: 2, head: []string{"function", "starts", "instances", "MiB each", "frozen", "per GiB", "frozen", "template, MiB each"}}
 	crews := []struct {
 		name     string
 		n, turns int
@@ -101,7 +101,7 @@ func exampleCrew(example, path string) func(ctx context.Context, p *platform, n 
 
 // stock waits until nothing is done and returns the PSS of everything.
 func (p *platform) stock(ctx context.Context) (int64, error) {
-	err := ignoreRestless(p.rest(ctx))
+	err := ignoreNotIdle(p.waitIdle(ctx))
 	return p.usage().sum(), err
 }
 
@@ -133,7 +133,7 @@ func (p *platform) density(ctx context.Context, n, turns int, assemble func(ctx 
 		if turn == turns-1 {
 			break
 		}
-		if err := errors.Join(pause(ctx, crewStays), ignoreRestless(p.idle(ctx, c.sites...))); err != nil {
+		if err := errors.Join(pause(ctx, crewStays), ignoreNotIdle(p.idle(ctx, c.sites...))); err != nil {
 			return rows, err
 		}
 	}
@@ -161,7 +161,7 @@ func (p *platform) startCrew(ctx context.Context, c *crew, before int64) ([]stri
 		return nil, err
 	}
 	running := (now - before) / int64(n)
-	if err := pause(ctx, restedFor-time.Since(began)); err != nil {
+	if err := pause(ctx, frozenAfter-time.Since(began)); err != nil {
 		return nil, err
 	}
 	if now, err = p.stock(ctx); err != nil {

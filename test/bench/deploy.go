@@ -120,7 +120,7 @@ func (b *bench) deployOnce(ctx context.Context, d deployer, r *deployed, count b
 		return err
 	}
 	for i := range r.took {
-		if err := p.rest(ctx); err != nil {
+		if err := p.waitIdle(ctx); err != nil {
 			return err
 		}
 		if err := b.machine.quiet(ctx); err != nil {

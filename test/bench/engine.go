@@ -144,13 +144,13 @@ func (p *platform) idle(ctx context.Context, sites ...*site) error {
 			left += n
 		}
 		if left == 0 {
-			return ignoreRestless(p.settle(ctx, 50*time.Millisecond))
+			return ignoreNotIdle(p.settle(ctx, 50*time.Millisecond))
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	return errRestless
+	return errNotIdle
 }
 
 // blanks is the pool of blank processes at a moment.
@@ -186,7 +186,7 @@ func (p *platform) refilled(ctx context.Context) (blanks, error) {
 			return b, err
 		}
 	}
-	return blanks{}, errRestless
+	return blanks{}, errNotIdle
 }
 
 // halfFull waits until half of the blank processes that are meant to be there are.
@@ -202,8 +202,8 @@ func (p *platform) halfFull(ctx context.Context) error {
 	}
 }
 
-func ignoreRestless(err error) error {
-	if errors.Is(err, errRestless) {
+func ignoreNotIdle(err error) error {
+	if errors.Is(err, errNotIdle) {
 		return nil
 	}
 	return err

@@ -48,7 +48,7 @@ func TestAGoalIsMetByTheMedian(t *testing.T) {
 
 func TestAMeasurementCountsFailedRequests(t *testing.T) {
 	var c burst
-	c.add([]outcome{{took: 9, start: startOf{kind: lateen.StartBlank}}, {took: 5, start: startOf{kind: lateen.StartWarm}}, {err: errRestless}})
+	c.add([]outcome{{took: 9, start: startOf{kind: lateen.StartBlank}}, {took: 5, start: startOf{kind: lateen.StartWarm}}, {err: errNotIdle}})
 	c.add([]outcome{{took: 700, start: startOf{kind: lateen.StartWarm}}})
 	if c.failures != 1 || len(c.took) != 3 || c.worst != 700 || kindsText(c.kinds) != "2 warm, 1 blank" {
 		t.Errorf("%+v: %s", c, kindsText(c.kinds))

@@ -30,7 +30,7 @@ func measureFresh(ctx context.Context, b *bench) ([]table, error) {
 		return nil, err
 	}
 	defer p.stop()
-	if err := p.rest(ctx); err != nil {
+	if err := p.waitIdle(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.machine.quiet(ctx); err != nil {
@@ -46,7 +46,7 @@ func measureFresh(ctx context.Context, b *bench) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(ignoreRestless(p.rest(ctx)), p.idle(ctx, s), b.machine.quiet(ctx)); err != nil {
+	if err := errors.Join(ignoreNotIdle(p.waitIdle(ctx)), p.idle(ctx, s), b.machine.quiet(ctx)); err != nil {
 		return nil, err
 	}
 	later, laterKinds, err := s.walk(ctx, n)

@@ -25,7 +25,7 @@ func overheadChapter() chapter {
 		name: "warm", title: "Warm functions",
 		method: `The overhead of Lateen for a running function, with its sandbox and without: the smallest ` + "`(req, res)`" + ` function through
 Lateen's listener (host, routes, fleet, unix socket, agent, record of the request), against the same file on the same Node.js behind
-` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with kept connections, five rounds of two
+` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with persistent connections, five rounds of two
 seconds in turns, medians of them. The goal is 0.150 ms at p50 with one connection.`,
 		measure: measureOverhead,
 	}
@@ -50,7 +50,7 @@ func measureOverhead(ctx context.Context, b *bench) ([]table, error) {
 				return err
 			}
 		}
-		return ignoreRestless(p.rest(ctx))
+		return ignoreNotIdle(p.waitIdle(ctx))
 	}
 	defer func() {
 		for _, t := range targets {
@@ -163,7 +163,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ignoreRestless(p.rest(ctx)); err != nil {
+	if err := ignoreNotIdle(p.waitIdle(ctx)); err != nil {
 		return nil, err
 	}
 	var all, each, cpus sample
@@ -173,7 +173,7 @@ func measureRefill(ctx context.Context, b *bench) ([]table, error) {
 		if _, err := p.refilled(ctx); err != nil {
 			return nil, err
 		}
-		if err := errors.Join(ignoreRestless(p.settle(ctx, 100*time.Millisecond)), b.machine.quiet(ctx)); err != nil {
+		if err := errors.Join(ignoreNotIdle(p.settle(ctx, 100*time.Millisecond)), b.machine.quiet(ctx)); err != nil {
 			return nil, err
 		}
 		var requests []request

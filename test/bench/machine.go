@@ -94,7 +94,7 @@ func (s span) String() string {
 			noisy++
 		}
 	}
-	return fmt.Sprintf("The machine before each of %d batches: idle %.0f %% at the median, %.0f %% at the least, %d batches began below %.0f %%; load average %.1f to %.1f; steal %.1f %% at the most. Steal during all of it: %.1f %%.",
+	return fmt.Sprintf("The machine before each of %d batches: idle %.0f %% in the median, %.0f %% at least, %d batches began below %.0f %%; load average %.1f to %.1f; steal %.1f %% at most. Steal during all of it: %.1f %%.",
 		len(s.moments), 100*median(idles), 100*least(idles), noisy, 100*quietIdle, least(loads), most(loads), 100*most(steals), 100*s.steal)
 }
 

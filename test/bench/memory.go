@@ -40,12 +40,12 @@ func (p *platform) usage() usage {
 	return u
 }
 
-// full is the memory of a platform at rest with its pool of blank processes full.
+// full is the memory of a idle platform with its pool of blank processes full.
 func (p *platform) full(ctx context.Context) (usage, error) {
 	if _, err := p.refilled(ctx); err != nil {
 		return usage{}, err
 	}
-	err := p.rest(ctx)
+	err := p.waitIdle(ctx)
 	return p.usage(), err
 }
 
@@ -63,7 +63,7 @@ func measureMemory(ctx context.Context, b *bench) ([]table, error) {
 		return nil, err
 	}
 	defer p.stop()
-	b.line.say("at rest")
+	b.line.say("idle")
 	idle, err := p.full(ctx)
 	if err != nil {
 		return nil, err

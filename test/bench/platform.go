@@ -32,7 +32,7 @@ type platform struct {
 	flags []string
 	token string
 	held  []*os.File // the socket it serves, if it is held for it; see hold
-	blank int        // processes when it is at rest
+	blank int        // number of processes of the idle platform
 }
 
 // up starts a platform with further flags.
@@ -117,11 +117,11 @@ func (p *platform) stop() {
 	_ = os.RemoveAll(p.dir) // part of the directory that the run removes
 }
 
-// rest waits until the platform has done everything and the pool of blank
-// processes stands, and takes that for its state at rest.
-func (p *platform) rest(ctx context.Context) error {
+// waitIdle waits until the platform is idle and its pool of blank processes is full, and
+// records the number of its processes for settle.
+func (p *platform) waitIdle(ctx context.Context) error {
 	p.blank = 0
-	for range 3 { // one window may fall between two deeds
+	for range 3 { // a single window may fall between two activities
 		if err := p.settle(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
@@ -130,10 +130,10 @@ func (p *platform) rest(ctx context.Context) error {
 	return nil
 }
 
-var errRestless = errors.New("the platform did not come to rest")
+var errNotIdle = errors.New("the platform did not become idle")
 
-// settle waits until there are as many processes as at rest and none of them
-// does anything for a window of time.
+// settle waits until the platform has the number of processes that waitIdle recorded,
+// and they use less than 2 % of a CPU during a window of time.
 func (p *platform) settle(ctx context.Context, window time.Duration) error {
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
 		pids := proc.Tree(p.cmd.Process.Pid)
@@ -146,7 +146,7 @@ func (p *platform) settle(ctx context.Context, window time.Duration) error {
 			return nil
 		}
 	}
-	return errRestless
+	return errNotIdle
 }
 
 // site is a deployment.

@@ -48,7 +48,7 @@ func measureRegistered(ctx context.Context, b *bench) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(ignoreRestless(p.rest(ctx)), p.idle(ctx, s)); err != nil {
+	if err := errors.Join(ignoreNotIdle(p.waitIdle(ctx)), p.idle(ctx, s)); err != nil {
 		return nil, err
 	}
 	few, err := p.again(ctx, func() error { return nil })
@@ -78,7 +78,7 @@ func measureRegistered(ctx context.Context, b *bench) ([]table, error) {
 		took = append(took, resp.first)
 	}
 	asking := time.Since(began)
-	if err := errors.Join(pause(ctx, 5*keepAlive), ignoreRestless(p.rest(ctx))); err != nil {
+	if err := errors.Join(pause(ctx, 5*keepAlive), ignoreNotIdle(p.waitIdle(ctx))); err != nil {
 		return nil, err
 	}
 	after := p.usage().rss
@@ -106,7 +106,7 @@ func (p *platform) again(ctx context.Context, do func() error) (footprint, error
 		return footprint{}, err
 	}
 	l := footprint{start: time.Since(began)}
-	if err := ignoreRestless(p.rest(ctx)); err != nil {
+	if err := ignoreNotIdle(p.waitIdle(ctx)); err != nil {
 		return l, err
 	}
 	l.memory = p.usage().rss

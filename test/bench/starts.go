@@ -149,7 +149,7 @@ func (s *startStage) acquaint(ctx context.Context) error {
 			s.bench.line.say("%s: first starts of %s", s.name, one.name)
 			_, one.err = one.site.get(ctx, one.path, fromElsewhere)
 		}
-		if err := ignoreRestless(s.settle(ctx, 300*time.Millisecond)); err != nil {
+		if err := ignoreNotIdle(s.settle(ctx, 300*time.Millisecond)); err != nil {
 			return err
 		}
 	}
@@ -247,7 +247,7 @@ func measureStarts(ctx context.Context, b *bench) ([]table, error) {
 			return nil, err
 		}
 		if done < b.times(startRounds) {
-			notes = append(notes, fmt.Sprintf("The machine was too slow for %d rounds by %s: these are %d.", b.times(startRounds), tier.name, done))
+			notes = append(notes, fmt.Sprintf("The machine was too slow for %d rounds by %s, so there are only %d.", b.times(startRounds), tier.name, done))
 		}
 		stages = append(stages, stage)
 	}
@@ -395,7 +395,7 @@ func measureOpen(ctx context.Context, b *bench) ([]table, error) {
 		}
 	}
 	if done < b.times(openRounds) {
-		t.notes = append(t.notes, fmt.Sprintf("The machine was too slow for %d rounds: these are %d.", b.times(openRounds), done))
+		t.notes = append(t.notes, fmt.Sprintf("The machine was too slow for %d rounds, so there are only %d.", b.times(openRounds), done))
 	}
 	return []table{t}, nil
 }

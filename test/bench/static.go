@@ -21,9 +21,9 @@ import (
 func staticChapter() chapter {
 	return chapter{
 		name: "static", title: "Static files",
-		method: `The same bytes from Lateen, nginx and Caddy over HTTP/1.1 on loopback, by ` + "`wrk -t1`" + ` with kept connections: three
-rounds in turns for each file and number of connections, medians of them (max: of all). The compressed bodies are those that
-Lateen made at deployment, put beside the file for the peers (` + "`gzip_static`, `brotli_static`, `precompressed`" + `), so that no
+		method: `The same bytes from Lateen, nginx and Caddy over HTTP/1.1 on loopback, by ` + "`wrk -t1`" + ` with persistent connections: three
+alternating rounds for each file and number of connections; the values are medians of the rounds (max: of all). Lateen compressed
+the bodies at deployment, and the peers serve the same bytes from files in the same directory (` + "`gzip_static`, `brotli_static`, `precompressed`" + `), so that no
 server compresses while serving. nginx: a worker for each processor, ` + "`sendfile`, `tcp_nopush`, `open_file_cache`" + `; Caddy: its
 defaults. **The peers write no access log; Lateen does its full work**: it finds the deployment by its
 host, matches routes, counts metrics and keeps a record of each request on disk. CPU is that of the server's processes,
@@ -69,7 +69,7 @@ func measureStatic(ctx context.Context, b *bench) ([]table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.rest(ctx); err != nil {
+	if err := p.waitIdle(ctx); err != nil {
 		return nil, err
 	}
 	www, err := b.copyFor(ctx, s, dir)

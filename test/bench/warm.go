@@ -11,7 +11,7 @@ func warmChapter() chapter {
 		name: "warm", title: "Warm functions",
 		method: `The overhead of Lateen for a running function: the smallest ` + "`(req, res)`" + ` function through Lateen's listener (host,
 routes, fleet, unix socket, agent, record of the request), against the same file on the same Node.js behind
-` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with kept connections, five rounds of two
+` + "`node:http`" + ` on a TCP port, called directly. One instance of the function, ` + "`wrk -t1`" + ` with persistent connections, five rounds of two
 seconds in turns, medians of them. One processor is Node's in both cases; at 32 connections the other one is shared by
 Lateen and wrk.`,
 		measure: measureWarm,
@@ -39,7 +39,7 @@ func measureWarm(ctx context.Context, b *bench) ([]table, error) {
 			}
 		}
 	}
-	if err := p.rest(ctx); err != nil {
+	if err := p.waitIdle(ctx); err != nil {
 		return nil, err
 	}
 	loads, err := b.compare(ctx, targets, aims, b.times(5))
