@@ -100,10 +100,10 @@ class Call {
   /** Ends the call once its response and the promises of waitUntil are complete. */
   settle() {
     if (!this.closed || this.waiting > 0 || !live.delete(this)) return;
-    for (const tell of atEnd) tell(this);
+    for (const onEnd of atEnd) onEnd(this);
     if (this.error || this.waited || !this.res.writableFinished) {
       control.send('end', { context: this.reference, error: this.error, delay: delay.take() });
-    } else if (this.id !== 0 && ended.push(this.id) === 1) setTimeout(tellEnded, LATE);
+    } else if (this.id !== 0 && ended.push(this.id) === 1) setTimeout(sendEnded, LATE);
   }
 
   /**
@@ -133,7 +133,7 @@ const isBusy = () => live.size > 0;
  * Reports the calls that were answered and have no pending work, many at once: a
  * write takes longer than a response, and wakes the supervisor up during the next.
  */
-function tellEnded() {
+function sendEnded() {
   if (ended.length > 0) control.send('ended', { requests: ended.splice(0), delay: delay.take() });
 }
 
@@ -224,4 +224,4 @@ function complain(error) {
   console.error(error);
 }
 
-module.exports = { install, Call, NoResponse, PREFIX, run, current, callOf, live, atEnd, tellEnded, summary, complain };
+module.exports = { install, Call, NoResponse, PREFIX, run, current, callOf, live, atEnd, sendEnded, summary, complain };

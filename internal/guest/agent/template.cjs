@@ -12,7 +12,7 @@ const process = require('node:process');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
 const addon = require('./addon.cjs');
-const { tellEnded } = require('./call.cjs');
+const { sendEnded } = require('./call.cjs');
 const control = require('./control.cjs');
 const data = require('./data.cjs');
 const delay = require('./delay.cjs');
@@ -94,7 +94,7 @@ async function serve(server) {
   data.close();
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
   collect();
-  tellEnded(); // or each child would report the same ends
+  sendEnded(); // or each child would report the same ends
   native.receive(control.DESCRIPTOR);
   control.send('forked', {});
   native.settle(control.DESCRIPTOR);
