@@ -16,7 +16,7 @@ const (
 	// delay after the last request at which idle instances are frozen, and none has
 	// stopped.
 	frozenAfter = 3 * time.Second
-	crewStays = 25 * time.Second // keep-alive
+	crewStays   = 25 * time.Second // keep-alive
 )
 
 func densityChapter() chapter {
