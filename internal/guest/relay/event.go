@@ -20,7 +20,7 @@ import (
 
 // event is an encoding of requests and responses as JSON.
 type event interface {
-	encode(r *http.Request, body []byte, about guest.Context) ([]byte, error)
+	encode(r *http.Request, body []byte, reference guest.Context) ([]byte, error)
 	decode(result []byte) (*response, error)
 }
 
@@ -138,7 +138,7 @@ func (vercelEvent) decode(text []byte) (*response, error) {
 // the fields of both versions of the payload.
 type gatewayEvent struct{}
 
-func (gatewayEvent) encode(r *http.Request, body []byte, about guest.Context) ([]byte, error) {
+func (gatewayEvent) encode(r *http.Request, body []byte, reference guest.Context) ([]byte, error) {
 	headers, multi := map[string]string{"host": r.Host}, map[string][]string{"host": {r.Host}}
 	for name, values := range r.Header {
 		name = strings.ToLower(name)
@@ -167,7 +167,7 @@ func (gatewayEvent) encode(r *http.Request, body []byte, about guest.Context) ([
 		"resource": "/{proxy+}", "path": path(r.URL), "httpMethod": r.Method,
 		"cookies": cookies, "headers": headers, "multiValueHeaders": multi,
 		"queryStringParameters": single, "multiValueQueryStringParameters": query,
-		"requestContext": requestContext(r, about), "body": text, "isBase64Encoded": encoded,
+		"requestContext": requestContext(r, reference), "body": text, "isBase64Encoded": encoded,
 	})
 }
 
@@ -178,11 +178,11 @@ func path(u *url.URL) string {
 	return u.Path
 }
 
-func requestContext(r *http.Request, about guest.Context) map[string]any {
+func requestContext(r *http.Request, reference guest.Context) map[string]any {
 	now, source, agent := time.Now(), r.Header.Get("X-Real-Ip"), r.UserAgent()
 	return map[string]any{
 		"accountId": "000000000000", "apiId": "lateen", "stage": "$default", "routeKey": "$default",
-		"domainName": r.Host, "requestId": about.InvocationID, "path": path(r.URL), "httpMethod": r.Method,
+		"domainName": r.Host, "requestId": reference.InvocationID, "path": path(r.URL), "httpMethod": r.Method,
 		"time": now.UTC().Format("02/Jan/2006:15:04:05 -0700"), "timeEpoch": now.UnixMilli(),
 		"http":     map[string]string{"method": r.Method, "path": path(r.URL), "protocol": r.Proto, "sourceIp": source, "userAgent": agent},
 		"identity": map[string]string{"sourceIp": source, "userAgent": agent},

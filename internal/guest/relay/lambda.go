@@ -126,26 +126,26 @@ func (l *lambda) serve(supervisor net.Listener) { serveHTTP(supervisor, http.Han
 
 // answer sends a request of the supervisor to the program and its response back.
 func (l *lambda) answer(w http.ResponseWriter, r *http.Request) {
-	about := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
-	about.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64)
+	reference := guest.Context{InvocationID: r.Header.Get(guest.HeaderInvocation)}
+	reference.RequestID, _ = strconv.ParseUint(r.Header.Get(guest.HeaderRequest), 10, 64)
 	for name := range r.Header {
 		if strings.HasPrefix(strings.ToLower(name), guest.HeaderPrefix) {
 			delete(r.Header, name)
 		}
 	}
-	end := guest.End{Context: about}
+	end := guest.End{Context: reference}
 	defer func() { l.control.Send(guest.TypeEnd, end) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if err != nil {
 		end.Error = fail(w, "the request's body: "+err.Error())
 		return
 	}
-	event, err := l.events.encode(r, body, about)
+	event, err := l.events.encode(r, body, reference)
 	if err != nil {
 		end.Error = fail(w, err.Error())
 		return
 	}
-	inv := &invocation{id: about.InvocationID, event: event, answer: make(chan answer, 1)}
+	inv := &invocation{id: reference.InvocationID, event: event, answer: make(chan answer, 1)}
 	inv.deadline = time.Now().Add(time.Duration(l.spec.Lambda.Timeout) * time.Second)
 	select { // a request whose client leaves before this never reaches the program
 	case l.waiting <- inv:
@@ -155,7 +155,7 @@ func (l *lambda) answer(w http.ResponseWriter, r *http.Request) {
 	a := <-inv.answer // even if the client is gone: the program works on it until then
 	defer close(a.done)
 	if a.err != nil {
-		l.logError(about, a.err)
+		l.logError(reference, a.err)
 		end.Error = fail(w, a.err.text())
 		return
 	}
@@ -191,14 +191,14 @@ func fail(w http.ResponseWriter, message string) *guest.Fault {
 }
 
 // logError writes an error to the log, like output of the program.
-func (l *lambda) logError(about guest.Context, e *lambdaError) {
+func (l *lambda) logError(reference guest.Context, e *lambdaError) {
 	text := []byte(e.text())
 	for _, frame := range e.Stack {
 		if line, err := json.Marshal(frame); err == nil {
 			text = append(append(text, "\n    "...), line...)
 		}
 	}
-	l.control.Send(guest.TypeLog, guest.Log{Context: about, Message: text, Level: "error"})
+	l.control.Send(guest.TypeLog, guest.Log{Context: reference, Message: text, Level: "error"})
 }
 
 // routes returns the handler of the API for the program.
