@@ -24,7 +24,7 @@ func testEnv(t *testing.T, s *store.Store) {
 	wantError(t, s.CreateEnv(ctx, clash), lateen.ErrEnvTaken)
 	_, err = s.GetEnv(ctx, project, "env_2")
 	wantError(t, err, lateen.ErrEnvNotFound) // no part of it was stored
-	clash.GitBranch = "feature"          // no longer conflicts
+	clash.GitBranch = "feature"              // no longer conflicts
 	clash.Target = []lateen.Environment{lateen.Preview}
 	check(t, s.CreateEnv(ctx, clash))
 	other := &lateen.EnvVar{ID: "env_3", Project: project, Key: "ANOTHER", Target: []lateen.Environment{lateen.Preview}, CreatedAt: 3}
