@@ -18,14 +18,18 @@ func (st *storage) invalidate(s *scope, names []string, at int64, grace time.Dur
 }
 
 // invalidateOnce invalidates tags, unless the scope had an invalidation with the same ID.
-// Entries that were stored after that one stay valid: the clock is read before.
+// Entries that were stored after that one stay valid: the clock is read before. An
+// invalidation that may not survive a restart does not count.
 func (st *storage) invalidateOnce(id, scope string, tags []string, grace time.Duration) error {
 	s, names, at := st.scope(scope), tagNames(SplitTags(tags)), st.clock.tick()
 	if s == nil || len(names) == 0 || s.marks.has(id) {
 		return nil
 	}
-	defer s.marks.note(id)
-	return st.invalidate(s, names, at, grace)
+	if err := st.invalidate(s, names, at, grace); err != nil {
+		return err // the other copy may reach the disk
+	}
+	s.marks.note(id)
+	return nil
 }
 
 // propagate makes the older members of e's group stale or expired. It runs before e is
