@@ -23,18 +23,14 @@ type queue struct {
 
 	mu       sync.Mutex // guards the fields below
 	batch    batch
-	capacity capacity
+	capacity share.Capacity[lateen.ProjectID]
 	counts   Stats
 	closed   bool
 }
 
-// capacity is the free capacity of the queue, shared by projects.
-type capacity struct {
-	items, bytes *share.Shares[lateen.ProjectID]
-}
-
-func newCapacity() capacity {
-	return capacity{items: share.New[lateen.ProjectID](maxQueued), bytes: share.New[lateen.ProjectID](maxQueuedBytes)}
+// newCapacity returns the capacity of an empty queue, which projects divide.
+func newCapacity() share.Capacity[lateen.ProjectID] {
+	return share.NewCapacity[lateen.ProjectID](maxQueued, maxQueuedBytes)
 }
 
 // batch is the content of one transaction.
@@ -129,11 +125,7 @@ func (b *batch) group(key groupKey) *group {
 // takeLocked reserves capacity for a record or line of a project, if its share
 // allows.
 func (q *queue) takeLocked(project lateen.ProjectID, bytes int) bool {
-	n := int64(bytes + overhead)
-	if q.closed || !q.capacity.bytes.Has(n, project) || !q.capacity.items.Take(1, project) {
-		return false
-	}
-	return q.capacity.bytes.Take(n, project)
+	return !q.closed && q.capacity.Take(int64(bytes+overhead), project)
 }
 
 func (q *queue) addedLocked(bytes int) {

@@ -29,8 +29,8 @@ type Events struct {
 	mu      sync.Mutex // guards the fields below
 	list    []Event
 	seq     uint64
-	lines   room
-	purges  room
+	lines   share.Capacity[lateen.ProjectID]
+	purges  share.Capacity[lateen.ProjectID]
 	dropped int
 	added   chan struct{} // closed with the next event; nil if nothing waits
 	closed  bool
@@ -39,26 +39,10 @@ type Events struct {
 
 // NewEvents returns events without any.
 func NewEvents() *Events {
-	return &Events{lines: newRoom(maxLines, maxLineBytes), purges: newRoom(maxPurges, maxPurgeBytes)}
-}
-
-// room holds the limits of a kind of events.
-type room struct {
-	events, bytes *share.Shares[lateen.ProjectID]
-}
-
-func newRoom(events, bytes int64) room {
-	return room{share.New[lateen.ProjectID](events), share.New[lateen.ProjectID](bytes)}
-}
-
-// take takes the room of an event; false if that exceeds the share of its project.
-func (r room) take(p lateen.ProjectID, size int64) bool {
-	return r.bytes.Has(size, p) && r.events.Take(1, p) && r.bytes.Take(size, p)
-}
-
-func (r room) give(p lateen.ProjectID, size int64) {
-	r.events.Give(1, p)
-	r.bytes.Give(size, p)
+	return &Events{
+		lines:  share.NewCapacity[lateen.ProjectID](maxLines, maxLineBytes),
+		purges: share.NewCapacity[lateen.ProjectID](maxPurges, maxPurgeBytes),
+	}
 }
 
 // Log adds a log line. It never blocks.
@@ -70,7 +54,7 @@ func (e *Events) Purge(p Purge) { e.add(Event{Purge: &p}) }
 func (e *Events) add(event Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if to, project, size := e.roomOf(event); !to.take(project, size) {
+	if of, project, size := e.capacityOf(event); !of.Take(size, project) {
 		e.dropped++
 		return
 	}
@@ -87,8 +71,8 @@ func (e *Events) wakeLocked() {
 	}
 }
 
-// roomOf returns the room that an event takes for its project, and its size.
-func (e *Events) roomOf(event Event) (in room, project lateen.ProjectID, size int64) {
+// capacityOf returns the capacity that an event takes for its project, and its size.
+func (e *Events) capacityOf(event Event) (of share.Capacity[lateen.ProjectID], project lateen.ProjectID, size int64) {
 	if event.Line != nil {
 		return e.lines, event.Line.Project, int64(len(event.Line.Text))
 	}
@@ -145,8 +129,8 @@ func (e *Events) take(seq uint64) (events []Event, dropped int, added <-chan str
 	defer e.mu.Unlock()
 	done := 0
 	for done < len(e.list) && e.list[done].Seq <= seq {
-		from, project, size := e.roomOf(e.list[done])
-		from.give(project, size)
+		from, project, size := e.capacityOf(e.list[done])
+		from.Give(size, project)
 		done++
 	}
 	e.list = slices.Delete(e.list, 0, done)
