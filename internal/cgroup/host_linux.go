@@ -41,22 +41,12 @@ func bounded(total, available int64, groups []memoryFiles) (least, left int64) {
 			continue
 		}
 		if text, err := os.ReadFile(group.stat); err == nil {
-			used -= field(string(text), group.fileField)
+			pages, _ := keyedNumber(text, group.fileField) // 0 if it is malformed
+			used -= pages
 		}
 		available = min(available, max(limit-used, 0))
 	}
 	return total, available
-}
-
-// field returns the number after a name in a text of lines, or 0.
-func field(text, name string) int64 {
-	for line := range strings.Lines(text) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == name {
-			n, _ := strconv.ParseInt(value, 10, 64) // 0 if it is malformed
-			return n
-		}
-	}
-	return 0
 }
 
 // memoryGroups returns the files of a process's control groups for memory and of all groups
