@@ -136,7 +136,7 @@ func (d *Data) Invalidate(_ context.Context, o datacache.Owner, v datacache.Inva
 	if d.storage.isGone(string(o.Deployment)) {
 		return nil
 	}
-	if err := d.storage.invalidateOnce(v.ID, string(o.Deployment), v.Tags, v.Grace); err != nil {
+	if err := d.storage.invalidateOnce(v.ID, string(o.Deployment), SplitTags(v.Tags), v.Grace); err != nil {
 		d.storage.o.Log.Error("an invalidation may not survive a restart", "deployment_id", string(o.Deployment), "err", err)
 	}
 	return nil // it has taken effect

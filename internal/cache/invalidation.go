@@ -21,7 +21,7 @@ func (st *storage) invalidate(s *scope, names []string, at int64, grace time.Dur
 // Entries that were stored after that one stay valid: the clock is read before. An
 // invalidation that may not survive a restart does not count.
 func (st *storage) invalidateOnce(id, scope string, tags []string, grace time.Duration) error {
-	s, names, at := st.scope(scope), tagNames(SplitTags(tags)), st.clock.tick()
+	s, names, at := st.scope(scope), tagNames(tags), st.clock.tick()
 	if s == nil || len(names) == 0 || s.marks.has(id) {
 		return nil
 	}
