@@ -100,7 +100,9 @@ func compilePattern(source string, fold bool) (*pattern, error) {
 		return nil, err
 	}
 	p.bytes = patternBytes + p.backtracking.Bytes()
-	p.deriveText(tree.Root)
+	if rest != tree.Root {
+		p.deriveText(tree.Root)
+	}
 	return p, nil
 }
 
